@@ -1,0 +1,148 @@
+import { openSource } from '@platter/fs-adapters'
+import type { BackupProgress, Repository, Snapshot } from '@platter/repo'
+import type { Call, Command } from '../command-line/command.ts'
+import type { OptionValues } from '../command-line/option-values.ts'
+import { UsageError } from '../command-line/usage-error.ts'
+import { ExitCode } from '../exit-code.ts'
+import { formatBytes, formatDuration, formatItems, formatRate } from '../format/amounts.ts'
+import { printable } from '../format/printable.ts'
+import { shortId } from '../format/snapshot-text.ts'
+import { columns } from '../format/table.ts'
+import type { ProgressView } from '../output/progress-view.ts'
+import { openRepository } from '../repository/open-repository.ts'
+import { assertSourceOutside } from '../repository/placement.ts'
+
+export const backup: Command = {
+  name: 'backup',
+  summary: 'Back a disk, an image file or a stream up into a repository.',
+  operands: ['REPO', 'SOURCE'],
+  options: {
+    name: {
+      kind: 'value',
+      placeholder: 'NAME',
+      help: 'What the image is called across backups, such as web-01/sda.',
+    },
+    tag: {
+      kind: 'value',
+      placeholder: 'TAG',
+      repeatable: true,
+      help: 'A word to find the snapshot by; repeatable.',
+    },
+    host: { kind: 'value', placeholder: 'HOST', help: 'Where the image comes from (default: this machine).' },
+    'on-read-error': {
+      kind: 'value',
+      choices: ['stop', 'record'],
+      help: 'Stop at a read error (the default), or keep zeros and a list of the places.',
+    },
+    codec: {
+      kind: 'value',
+      choices: ['auto', 'none', 'lz4', 'zstd'],
+      help: 'How new data is compressed (default: auto, the best this Node has).',
+    },
+  },
+  notes:
+    'SOURCE is only read. A backup counts when it is complete: one that fails or is interrupted leaves the\n' +
+    'repository as it was. Exit code 3 says that the snapshot was made but parts of the source were unreadable.',
+
+  whenInterrupted: 'No snapshot was made. The snapshots made before are untouched.',
+
+  async run(call: Call): Promise<ExitCode> {
+    const { operands, options, io, report } = call
+    const [repositoryPath, sourcePath] = operands as [string, string]
+    if (sourcePath === '-' && io.stdin.isTTY) {
+      throw new UsageError('SOURCE - reads standard input, and that is a terminal.', 'Pipe an image into it.')
+    }
+    const workers = options.workers()
+    await assertSourceOutside(sourcePath, repositoryPath)
+    await using repository = await openRepository(repositoryPath, call, codecOption(options))
+    await using source = await openSource(sourcePath)
+
+    const snapshot = await repository.backup(source, {
+      ...workers,
+      ...naming(options, sourcePath),
+      onReadError: options.text('on-read-error') === 'record' ? 'record' : 'stop',
+      signal: io.signal,
+      onProgress: (progress) => report.progress(viewOf(progress), { command: 'backup', ...progress }),
+    })
+    report.result(recordOf(snapshot), summaryOf(snapshot), snapshot.id)
+    return badRanges(snapshot).length > 0 ? ExitCode.findings : ExitCode.done
+  },
+}
+
+function codecOption(options: OptionValues): Parameters<typeof openRepository>[2] {
+  const codec = options.text('codec')
+  return codec === 'auto' || codec === 'none' || codec === 'lz4' || codec === 'zstd' ? { codec } : {}
+}
+
+function naming(options: OptionValues, sourcePath: string): NonNullable<Parameters<Repository['backup']>[1]> {
+  // '-' says nothing in a list of snapshots.
+  const name = options.text('name') ?? (sourcePath === '-' ? 'stdin' : undefined)
+  const host = options.text('host')
+  return {
+    ...(name === undefined ? {} : { name }),
+    ...(host === undefined ? {} : { host }),
+    tags: options.texts('tag'),
+  }
+}
+
+function viewOf(progress: BackupProgress): ProgressView {
+  const { phase, bytesDone, bytesTotal, bytesRead, bytesNew, bytesKnown } = progress
+  return {
+    phase,
+    unit: 'bytes',
+    done: bytesDone,
+    total: bytesTotal,
+    // Holes are passed at no cost; what is read is what takes time.
+    bytesMoved: bytesRead,
+    notes: [`${formatBytes(bytesNew)} new`, `${formatBytes(bytesKnown)} known`],
+  }
+}
+
+function badRanges(snapshot: Snapshot): Snapshot['volumes'][number]['badRanges'] {
+  return snapshot.volumes.flatMap((volume) => volume.badRanges)
+}
+
+/** The object `backup --json` answers. */
+function recordOf(snapshot: Snapshot): object {
+  const { bytesTotal, bytesRead, bytesHole, bytesNew, bytesStored, chunksNew, chunksKnown, seconds } =
+    snapshot.stats
+  return {
+    snapshot: snapshot.id,
+    name: snapshot.name,
+    parent: snapshot.parent,
+    bytesTotal,
+    bytesRead,
+    bytesHole,
+    bytesNew,
+    bytesStored,
+    chunksNew,
+    chunksKnown,
+    seconds,
+    badRanges: badRanges(snapshot),
+  }
+}
+
+function summaryOf(snapshot: Snapshot): string {
+  const { bytesTotal, bytesRead, bytesHole, bytesNew, bytesStored, chunksNew, chunksKnown, seconds } =
+    snapshot.stats
+  const known = Math.max(0, bytesTotal - bytesHole - bytesNew)
+  const bad = badRanges(snapshot)
+  const unreadable = bad.reduce((sum, range) => sum + range.length, 0)
+  const rows = [
+    ['read', formatBytes(bytesRead), `in ${formatDuration(seconds)}, ${formatRate(bytesRead, seconds)}`],
+    ['zeros', formatBytes(bytesHole), 'holes or all zero, not stored'],
+    ['known', formatBytes(known), formatItems(chunksKnown, 'chunk')],
+    [
+      'new',
+      formatBytes(bytesNew),
+      `${formatItems(chunksNew, 'chunk')}, stored as ${formatBytes(bytesStored)}`,
+    ],
+    ...(bad.length === 0
+      ? []
+      : [['bad', formatBytes(unreadable), `${formatItems(bad.length, 'range')} unreadable, zeros kept`]]),
+  ]
+  return [
+    `Snapshot ${shortId(snapshot.id)} of ${printable(snapshot.name)}, ${formatBytes(bytesTotal)}`,
+    columns(rows, [1]).replace(/^/gm, '  '),
+  ].join('\n')
+}

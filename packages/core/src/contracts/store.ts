@@ -1,0 +1,88 @@
+/** Size of one stored object. */
+export interface StoreStat {
+  readonly name: string
+  readonly sizeBytes: number
+}
+
+export interface StoreCallOptions {
+  readonly signal?: AbortSignal
+}
+
+/**
+ * A store that can be read. A store holds immutable objects under relative names such as `packs/3f/3f09…`.
+ *
+ * What every store guarantees (the store conformance suite of `@platter/fs-adapters/testing` checks it):
+ *
+ * - An object is seen whole or not at all, and after `putIfAbsent` has resolved every reader sees it.
+ * - Names follow {@link assertStoreName}; anything else is refused with ERR_INVALID_NAME before any I/O.
+ * - Only confirmed absence is ERR_NOT_FOUND. What could not be read, for want of permission, by an I/O error or
+ *   a lost connection, is ERR_STORE_ACCESS or ERR_STORE_IO. `stat` answers undefined for confirmed absence only.
+ * - `list` gives every object that existed before it was called, once, in no promised order, or throws. It never
+ *   ends early without an error.
+ * - Returned bytes belong to the caller: they span their whole ArrayBuffer (byteOffset 0, no pooled memory), so
+ *   they can be transferred to a worker, and the store never touches them again.
+ */
+export interface ReadableStore {
+  /** Where the store is, for messages. */
+  readonly label: string
+
+  /**
+   * Reads a whole object.
+   *
+   * @param options.maxBytes refuse anything larger, before reading it.
+   * @throws ERR_NOT_FOUND, ERR_LIMIT_EXCEEDED, ERR_STORE_ACCESS, ERR_STORE_IO
+   */
+  get(
+    name: string,
+    options?: StoreCallOptions & { readonly maxBytes?: number },
+  ): Promise<Uint8Array<ArrayBuffer>>
+
+  /**
+   * Reads `length` bytes at `offset`. A range that does not lie wholly within the object is an error
+   * (ERR_STORE_IO), never a short answer.
+   *
+   * @throws ERR_NOT_FOUND, ERR_STORE_ACCESS, ERR_STORE_IO
+   */
+  getRange(
+    name: string,
+    offset: number,
+    length: number,
+    options?: StoreCallOptions,
+  ): Promise<Uint8Array<ArrayBuffer>>
+
+  /** Size of an object, or undefined where there certainly is none. @throws ERR_STORE_ACCESS, ERR_STORE_IO */
+  stat(name: string, options?: StoreCallOptions): Promise<StoreStat | undefined>
+
+  /**
+   * Every object whose name starts with `prefix`, which is '' or ends in '/'.
+   *
+   * @throws ERR_STORE_ACCESS, ERR_STORE_IO when the list cannot be complete.
+   */
+  list(prefix: string, options?: StoreCallOptions): AsyncIterable<StoreStat>
+
+  /** Frees what the store holds. Calling it twice is harmless. */
+  close(): Promise<void>
+}
+
+/** A store that can be added to. */
+export interface WritableStore extends ReadableStore {
+  /**
+   * Creates an object from `parts`, one after the other, unless the name is taken. When it resolves to 'created'
+   * the object is durable: it survives a power cut. Of any number of racing callers exactly one is told
+   * 'created'. On any error nothing stands under the name, or the whole object does (when only the answer was
+   * lost); never a part of it. The store does not keep or change `parts` after it settled.
+   *
+   * @throws ERR_STORE_FULL, ERR_STORE_ACCESS, ERR_STORE_IO, ERR_STORE_UNSUPPORTED
+   */
+  putIfAbsent(
+    name: string,
+    parts: readonly Uint8Array[],
+    options?: StoreCallOptions,
+  ): Promise<'created' | 'exists'>
+}
+
+/** A store from which objects can be removed, as prune needs it. */
+export interface Store extends WritableStore {
+  /** Removes an object; removing what is absent is no error. @throws ERR_STORE_ACCESS, ERR_STORE_IO */
+  delete(name: string, options?: StoreCallOptions): Promise<void>
+}

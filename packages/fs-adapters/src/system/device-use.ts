@@ -1,0 +1,81 @@
+import { readdir, readFile, stat } from 'node:fs/promises'
+import { type DeviceNumber, deviceNumberOf, sysfsFolder, withPartitions } from './block-device.ts'
+
+/**
+ * Says what uses a block device or one of its partitions, for people: 'mounted at /srv'; undefined when nothing
+ * is known to. Other name spaces are not seen here; opening the device exclusively finds them too.
+ */
+export async function deviceUse(device: DeviceNumber): Promise<string | undefined> {
+  const devices = new Set(await withPartitions(device))
+  return (await mountOf(devices)) ?? (await swapOf(devices)) ?? (await holderOf(devices))
+}
+
+async function mountOf(devices: ReadonlySet<DeviceNumber>): Promise<string | undefined> {
+  for (const mount of parseMounts(await readTable('/proc/self/mountinfo'))) {
+    if (devices.has(mount.device) || devices.has((await numberOf(mount.source)) ?? '')) {
+      return `mounted at ${mount.path}`
+    }
+  }
+  return undefined
+}
+
+async function swapOf(devices: ReadonlySet<DeviceNumber>): Promise<string | undefined> {
+  for (const path of parseSwaps(await readTable('/proc/swaps'))) {
+    if (devices.has((await numberOf(path)) ?? '')) return `swap space (${path})`
+  }
+  return undefined
+}
+
+async function holderOf(devices: ReadonlySet<DeviceNumber>): Promise<string | undefined> {
+  for (const device of devices) {
+    const [holder] = await readdir(`${sysfsFolder(device)}/holders`).catch(() => [])
+    if (holder !== undefined) return `part of ${holder}`
+  }
+  return undefined
+}
+
+/** A line of /proc/self/mountinfo; see proc(5). */
+export interface Mount {
+  readonly device: DeviceNumber
+  readonly path: string
+  /** What is mounted. File systems over several devices (btrfs) show a made-up `device`, but a true source. */
+  readonly source: string
+}
+
+/** Parses /proc/self/mountinfo. */
+export function parseMounts(text: string): Mount[] {
+  const mounts: Mount[] = []
+  for (const line of text.split('\n')) {
+    const [before, after] = line.split(' - ')
+    const fields = before?.split(' ') ?? []
+    const [, , device, , path] = fields
+    const source = after?.split(' ')[1]
+    if (device === undefined || path === undefined || source === undefined) continue
+    mounts.push({ device, path: unescapeOctal(path), source: unescapeOctal(source) })
+  }
+  return mounts
+}
+
+/** Paths in /proc/swaps. */
+export function parseSwaps(text: string): string[] {
+  const paths = text
+    .split('\n')
+    .slice(1)
+    .map((line) => line.split(/\s/)[0] ?? '')
+  return paths.filter((path) => path !== '').map(unescapeOctal)
+}
+
+/** The kernel writes blanks and backslashes in these tables as \040 and the like. */
+function unescapeOctal(text: string): string {
+  return text.replace(/\\([0-7]{3})/g, (_, digits: string) => String.fromCharCode(Number.parseInt(digits, 8)))
+}
+
+async function numberOf(path: string): Promise<DeviceNumber | undefined> {
+  if (!path.startsWith('/')) return undefined
+  const facts = await stat(path, { bigint: true }).catch(() => undefined)
+  return facts?.isBlockDevice() ? deviceNumberOf(facts.rdev) : undefined
+}
+
+async function readTable(path: string): Promise<string> {
+  return await readFile(path, 'utf8').catch(() => '')
+}

@@ -1,0 +1,63 @@
+import type { Snapshot } from './snapshot-types.ts'
+
+/** What a backup does with a read error. */
+export type ReadErrorPolicy =
+  /** Stop and say where (the default). */
+  | 'stop'
+  /** Read around it sector by sector, keep zeros for what cannot be read, and record the bad ranges. */
+  | 'record'
+
+/** How far a backup has come. */
+export interface BackupProgress {
+  readonly phase: 'scanning' | 'reading' | 'committing'
+  /** Image bytes dealt with, holes included. */
+  readonly bytesDone: number
+  /** Size of the image; undefined while a stream's end is not known. */
+  readonly bytesTotal: number | undefined
+  /** Bytes read from the source. */
+  readonly bytesRead: number
+  /** Plaintext bytes of chunks the repository did not have. */
+  readonly bytesNew: number
+  /** Plaintext bytes of chunks it had. */
+  readonly bytesKnown: number
+  /** Bytes handed to the store. */
+  readonly bytesStored: number
+  readonly seconds: number
+}
+
+/** Options of {@link Repository.backup}. */
+export interface BackupOptions {
+  /** What the image is called across snapshots, such as 'web-01/sda'. Default: the source's label. */
+  readonly name?: string
+  /** Default: the host's name. */
+  readonly host?: string
+  readonly tags?: readonly string[]
+  /** Default 'stop'. */
+  readonly onReadError?: ReadErrorPolicy
+  /** Worker threads; 0 does all in the calling thread. Default: one per core, at most 8. */
+  readonly workers?: number
+  readonly signal?: AbortSignal
+  /** Called at most every `progressMillis` (default 100), and once at the end. */
+  readonly onProgress?: (progress: BackupProgress) => void
+  readonly progressMillis?: number
+}
+
+/** What a backup did; kept in the snapshot. All sizes in bytes. */
+export interface BackupStats {
+  /** Size of the image. */
+  readonly bytesTotal: number
+  /** Read from the source. */
+  readonly bytesRead: number
+  /** Reported as hole by the source, or found to be zero. */
+  readonly bytesHole: number
+  /** Plaintext of chunks the repository did not have before. */
+  readonly bytesNew: number
+  /** What the repository grew by: packs and index segments; the small records beside them are not counted. */
+  readonly bytesStored: number
+  readonly chunksNew: number
+  readonly chunksKnown: number
+  readonly seconds: number
+}
+
+/** A snapshot just committed. */
+export interface BackupResult extends Snapshot {}

@@ -1,0 +1,25 @@
+import { deriveKey, idBytes } from '@platter/core'
+import type { RepositoryConfig } from './repository-config.ts'
+
+/** The keys of a repository, 32 bytes each. Plain data: workers get a copy. */
+export interface RepositoryKeys {
+  readonly chunkId: Uint8Array
+  readonly nodeId: Uint8Array
+  readonly blockDigest: Uint8Array
+  readonly cutTag: Uint8Array
+  readonly gearTable: Uint8Array
+  readonly imageDigest: Uint8Array
+}
+
+/** Derives every key from the repository's secret. */
+export function deriveRepositoryKeys(config: RepositoryConfig): RepositoryKeys {
+  const id = idBytes(config.id)
+  return {
+    chunkId: deriveKey(config.secret, id, 'platter v1 chunk id'),
+    nodeId: deriveKey(config.secret, id, 'platter v1 node id'),
+    blockDigest: deriveKey(config.secret, id, 'platter v1 block digest'),
+    cutTag: deriveKey(config.secret, id, 'platter v1 cut tag'),
+    gearTable: deriveKey(config.secret, id, 'platter v1 gear table'),
+    imageDigest: deriveKey(config.secret, id, 'platter v1 image digest'),
+  }
+}

@@ -1,0 +1,65 @@
+import { type CodecNumber, HASH_BYTES, isCodecNumber, PlatterError } from '@platter/core'
+import { MAX_CHUNK_BYTES } from './limits.ts'
+
+/** What a blob holds: a chunk of an image, or a node of a volume tree. The number stands in the format. */
+export const BLOB_TYPE: Readonly<{ chunk: 0; node: 1 }> = Object.freeze({ chunk: 0, node: 1 })
+export type BlobType = (typeof BLOB_TYPE)[keyof typeof BLOB_TYPE]
+
+/** Where a blob lies in its pack and how it is stored. */
+export interface BlobEntry {
+  /** 32 bytes: chunk id or node id. */
+  readonly id: Uint8Array
+  readonly type: BlobType
+  readonly codec: CodecNumber
+  /** Offset of the stored bytes in the pack file. */
+  readonly offset: number
+  readonly storedBytes: number
+  readonly rawBytes: number
+}
+
+/**
+ * Size of an encoded entry: id (32), offset (4), stored length (4), raw length (4), codec (1), type (1), reserved
+ * (2); integers little-endian.
+ */
+export const BLOB_ENTRY_BYTES: number = HASH_BYTES + 16
+
+/** Writes an entry at `at`. */
+export function writeBlobEntry(view: DataView, at: number, entry: BlobEntry): void {
+  new Uint8Array(view.buffer, view.byteOffset + at, HASH_BYTES).set(entry.id)
+  view.setUint32(at + 32, entry.offset, true)
+  view.setUint32(at + 36, entry.storedBytes, true)
+  view.setUint32(at + 40, entry.rawBytes, true)
+  view.setUint8(at + 44, entry.codec)
+  view.setUint8(at + 45, entry.type)
+  view.setUint16(at + 46, 0, true)
+}
+
+/**
+ * Reads an entry at `at`; its id is a view of the same memory.
+ *
+ * @param blobsEnd end of the blobs in the pack file, which no blob may reach beyond.
+ * @throws ERR_CORRUPT_RECORD when a field is impossible; the caller knows which object it was.
+ */
+export function readBlobEntry(view: DataView, at: number, blobsStart: number, blobsEnd: number): BlobEntry {
+  const offset = view.getUint32(at + 32, true)
+  const storedBytes = view.getUint32(at + 36, true)
+  const rawBytes = view.getUint32(at + 40, true)
+  const codec = view.getUint8(at + 44)
+  const type = view.getUint8(at + 45)
+  const fits = offset >= blobsStart && storedBytes > 0 && offset + storedBytes <= blobsEnd
+  const known = isCodecNumber(codec) && (type === BLOB_TYPE.chunk || type === BLOB_TYPE.node)
+  if (
+    !fits ||
+    !known ||
+    rawBytes === 0 ||
+    rawBytes > MAX_CHUNK_BYTES ||
+    view.getUint16(at + 46, true) !== 0
+  ) {
+    throw new PlatterError('ERR_CORRUPT_RECORD', 'A blob entry is impossible.')
+  }
+  if (codec === 0 && storedBytes !== rawBytes) {
+    throw new PlatterError('ERR_CORRUPT_RECORD', 'A blob stored as it is has two different lengths.')
+  }
+  const id = new Uint8Array(view.buffer, view.byteOffset + at, HASH_BYTES)
+  return { id, type, codec, offset, storedBytes, rawBytes }
+}

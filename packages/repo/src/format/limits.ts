@@ -1,0 +1,40 @@
+const KIB = 1024
+const MIB = 1024 * KIB
+
+/** Largest image: every offset in it is an exact JavaScript number. */
+export const MAX_IMAGE_BYTES: number = Number.MAX_SAFE_INTEGER
+/** Grid on which zeros are found, block digests are taken and aligned chunks are cut. */
+export const BLOCK_BYTES: number = 4 * KIB
+/** Shortest run of zero blocks that becomes a hole. */
+export const MIN_HOLE_BYTES: number = 64 * KIB
+/** Part of an image that one leaf describes; its borders are chunk borders. */
+export const DEFAULT_REGION_BYTES: number = 64 * MIB
+export const MIN_REGION_BYTES: number = 64 * KIB
+export const MAX_REGION_BYTES: number = 256 * MIB
+/** Longest chunk any chunker of a repository may make. */
+export const MAX_CHUNK_BYTES: number = 16 * MIB - 1
+/** A pack is closed when its blobs reach this size. */
+export const DEFAULT_PACK_BYTES: number = 32 * MIB
+export const MIN_PACK_BYTES: number = 64 * KIB
+export const MAX_PACK_BYTES: number = 128 * MIB
+/** Longest pack file a reader accepts: a full pack, one slab more, and its directory. */
+export const MAX_PACK_FILE_BYTES: number = 256 * MIB
+/** Children of an interior node of a volume tree. */
+export const TREE_FANOUT = 1024
+/** Levels of a volume tree: enough for the largest image in the smallest regions. */
+export const MAX_TREE_LEVELS = 5
+/** Longest encoded tree node. */
+export const MAX_NODE_BYTES: number = 16 * MIB - 1
+/** Longest record: config, session, snapshot, fence, forget. */
+export const MAX_RECORD_BYTES: number = 16 * MIB
+/** Longest index segment. */
+export const MAX_INDEX_SEGMENT_BYTES: number = 256 * MIB
+/** An index segment is written when it lists so many packs, so an interrupted backup loses little. */
+export const PACKS_PER_INDEX_SEGMENT = 64
+export const MAX_TAGS = 64
+export const MAX_TAG_LENGTH = 256
+export const MAX_NAME_LENGTH = 1024
+/** Longest text a source says about itself: its kind, and its label, which may be a path. */
+export const MAX_LABEL_LENGTH = 4096
+/** Ranges of unreadable bytes that a snapshot records; more, and the disk is not worth imaging this way. */
+export const MAX_BAD_RANGES = 65_536

@@ -1,0 +1,52 @@
+import type { PackId, SessionId, SnapshotId } from '@platter/core'
+
+/** The object that makes a store a repository. */
+export const CONFIG_NAME = 'config'
+export const PACKS_PREFIX = 'packs/'
+export const INDEX_PREFIX = 'index/'
+export const SESSIONS_PREFIX = 'sessions/'
+export const SNAPSHOTS_PREFIX = 'snapshots/'
+export const FORGET_PREFIX = 'forget/'
+
+export function packName(id: PackId): string {
+  return `${PACKS_PREFIX}${id.slice(0, 2)}/${id}`
+}
+
+/** @param segment counts from 0 within a session. */
+export function indexSegmentName(session: SessionId, segment: number): string {
+  return `${INDEX_PREFIX}${session}/${String(segment).padStart(6, '0')}`
+}
+
+/** @param intent counts from 0 within a session. */
+export function sessionName(session: SessionId, intent: number): string {
+  return `${SESSIONS_PREFIX}${session}/${String(intent).padStart(6, '0')}`
+}
+
+export function snapshotName(id: SnapshotId): string {
+  return `${SNAPSHOTS_PREFIX}${id}`
+}
+
+export function forgetName(id: SnapshotId): string {
+  return `${FORGET_PREFIX}${id}`
+}
+
+/** Id of the pack that an object name names, or undefined for a name that is none. */
+export function packIdOfName(name: string): PackId | undefined {
+  const match = /^packs\/([0-9a-f]{2})\/(\1[0-9a-f]{62})$/.exec(name)
+  return match?.[2] as PackId | undefined
+}
+
+/** Id of the snapshot that an object name names, or undefined. */
+export function snapshotIdOfName(name: string): SnapshotId | undefined {
+  return /^snapshots\/([0-9a-f]{32})$/.exec(name)?.[1] as SnapshotId | undefined
+}
+
+/** Id of the forgotten snapshot that a tombstone's name names, or undefined. */
+export function forgottenIdOfName(name: string): SnapshotId | undefined {
+  return /^forget\/([0-9a-f]{32})$/.exec(name)?.[1] as SnapshotId | undefined
+}
+
+/** Session of an index segment's name, or undefined. */
+export function indexSessionOfName(name: string): SessionId | undefined {
+  return /^index\/([0-9a-f]{32})\/[0-9]{6}$/.exec(name)?.[1] as SessionId | undefined
+}

@@ -1,0 +1,211 @@
+import { type Extent, PlatterError } from '@platter/core'
+import type { Snapshot } from '../api/snapshot-types.ts'
+import { BLOB_TYPE } from '../format/blob-entry.ts'
+import { RUN, type TreeNode } from '../format/tree-node.ts'
+import type { BlobReader } from '../pack/blob-reader.ts'
+import { idAt, type VolumeTree } from '../tree/volume-tree.ts'
+import { ChunkCache } from './chunk-cache.ts'
+
+/** Options of {@link Repository.openImage}. */
+export interface ImageOptions {
+  /** Bound on the plaintext kept in memory. Default 64 MiB. */
+  readonly cacheBytes?: number
+  readonly signal?: AbortSignal
+}
+
+const DEFAULT_CACHE_BYTES = 64 * 1024 * 1024
+/** Leaves kept in memory; one describes a region. */
+const MAX_LEAVES = 64
+
+interface Leaf {
+  readonly node: TreeNode
+  /** Offset within the region at which each run starts, and at the end the region's length. */
+  readonly starts: Float64Array
+  /** Number among the stored runs, for each stored run. */
+  readonly stored: Int32Array
+}
+
+/**
+ * A snapshot's image, readable at any place. Reads of unused space and holes give zeros. Any number of reads may
+ * run at once.
+ */
+export class Image implements AsyncDisposable {
+  readonly snapshot: Snapshot
+  readonly sizeBytes: number
+  readonly #tree: VolumeTree
+  readonly #reader: BlobReader
+  readonly #chunks: ChunkCache
+  readonly #leaves = new Map<number, Promise<Leaf | undefined>>()
+  #closed = false
+
+  /** Use {@link Repository.openImage}. */
+  constructor(snapshot: Snapshot, tree: VolumeTree, reader: BlobReader, options: ImageOptions) {
+    this.snapshot = snapshot
+    this.sizeBytes = tree.sizeBytes
+    this.#tree = tree
+    this.#reader = reader
+    this.#chunks = new ChunkCache(options.cacheBytes ?? DEFAULT_CACHE_BYTES)
+  }
+
+  /**
+   * Reads `length` bytes at `offset`; fewer where the image ends, none at or behind its end.
+   *
+   * @throws ERR_INVALID_ARGUMENT, ERR_CLOSED, ERR_CHUNK_MISSING, ERR_CORRUPT_BLOB, and what the store throws.
+   */
+  async read(
+    offset: number,
+    length: number,
+    options: { readonly signal?: AbortSignal } = {},
+  ): Promise<Uint8Array> {
+    assertRange(offset, length)
+    const into = new Uint8Array(Math.max(0, Math.min(length, this.sizeBytes - offset)))
+    await this.readInto(offset, into, options)
+    return into
+  }
+
+  /** Like `read`, into memory of the caller's; says how much there was. */
+  async readInto(
+    offset: number,
+    into: Uint8Array,
+    options: { readonly signal?: AbortSignal } = {},
+  ): Promise<number> {
+    assertRange(offset, into.length)
+    if (this.#closed) throw new PlatterError('ERR_CLOSED', 'The image has been closed.')
+    const end = Math.min(this.sizeBytes, offset + into.length)
+    for (let at = offset; at < end; ) {
+      options.signal?.throwIfAborted()
+      const region = Math.floor(at / this.#tree.regionBytes)
+      const regionEnd = Math.min(end, (region + 1) * this.#tree.regionBytes)
+      await this.#readRegion(region, at, into.subarray(at - offset, regionEnd - offset))
+      at = regionEnd
+    }
+    return Math.max(0, end - offset)
+  }
+
+  /** What lies where: data, holes and unused space, ascending and without gaps. */
+  async *extents(options: { readonly signal?: AbortSignal } = {}): AsyncGenerator<Extent> {
+    let pending: Extent | undefined
+    for await (const piece of this.#runs(options.signal)) {
+      if (pending !== undefined && pending.kind === piece.kind) {
+        pending = { ...pending, length: pending.length + piece.length }
+        continue
+      }
+      if (pending !== undefined) yield pending
+      pending = piece
+    }
+    if (pending !== undefined) yield pending
+  }
+
+  /** Frees the caches. Calling it twice is harmless. */
+  async close(): Promise<void> {
+    this.#closed = true
+    this.#leaves.clear()
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.close()
+  }
+
+  async *#runs(signal: AbortSignal | undefined): AsyncGenerator<Extent> {
+    const kinds = ['data', 'hole', 'unused'] as const
+    for await (const item of this.#tree.walk(signal)) {
+      let offset = item.region * this.#tree.regionBytes
+      if (item.kind !== RUN.stored) {
+        const end = Math.min(this.sizeBytes, (item.region + item.regions) * this.#tree.regionBytes)
+        yield { offset, length: end - offset, kind: kinds[item.kind]! }
+        continue
+      }
+      for (let i = 0; i < item.leaf.kinds.length; i++) {
+        const length = item.leaf.spans[i]!
+        yield { offset, length, kind: kinds[item.leaf.kinds[i]!]! }
+        offset += length
+      }
+    }
+  }
+
+  /** Fills `into` with bytes from image offset `offset`; all of them lie in one region. */
+  async #readRegion(region: number, offset: number, into: Uint8Array): Promise<void> {
+    const leaf = await this.#leaf(region)
+    if (leaf === undefined) {
+      into.fill(0)
+      return
+    }
+    const start = offset - region * this.#tree.regionBytes
+    const end = start + into.length
+    const copies: Promise<void>[] = []
+    for (let run = runAt(leaf.starts, start); leaf.starts[run]! < end; run++) {
+      const from = Math.max(start, leaf.starts[run]!)
+      const to = Math.min(end, leaf.starts[run + 1]!)
+      const part = into.subarray(from - start, to - start)
+      if (leaf.node.kinds[run] === RUN.stored)
+        copies.push(this.#copyChunk(leaf, run, from - leaf.starts[run]!, part))
+      else part.fill(0)
+      if (run + 1 >= leaf.starts.length - 1) break
+    }
+    await Promise.all(copies)
+  }
+
+  async #copyChunk(leaf: Leaf, run: number, from: number, into: Uint8Array): Promise<void> {
+    const id = idAt(leaf.node.ids, leaf.stored[run]!)
+    const length = leaf.node.spans[run]!
+    const key = Buffer.from(id).toString('latin1')
+    const chunk = await this.#chunks.get(key, length, () => this.#reader.read(id, BLOB_TYPE.chunk))
+    if (chunk.length !== length) {
+      throw new PlatterError(
+        'ERR_CORRUPT_NODE',
+        `A leaf gives a chunk ${length} bytes that has ${chunk.length}.`,
+      )
+    }
+    into.set(chunk.subarray(from, from + into.length))
+  }
+
+  async #leaf(region: number): Promise<Leaf | undefined> {
+    const known = this.#leaves.get(region)
+    if (known !== undefined) return await known
+    const loading = this.#loadLeaf(region)
+    this.#leaves.set(region, loading)
+    const [oldest] = this.#leaves.keys()
+    if (this.#leaves.size > MAX_LEAVES && oldest !== undefined) this.#leaves.delete(oldest)
+    try {
+      return await loading
+    } catch (error) {
+      this.#leaves.delete(region)
+      throw error
+    }
+  }
+
+  async #loadLeaf(region: number): Promise<Leaf | undefined> {
+    for await (const item of this.#tree.walk(undefined, region, region + 1)) {
+      return item.kind === RUN.stored ? prepared(item.leaf) : undefined
+    }
+    return undefined
+  }
+}
+
+function assertRange(offset: number, length: number): void {
+  if (Number.isSafeInteger(offset) && Number.isSafeInteger(length) && offset >= 0 && length >= 0) return
+  throw new PlatterError('ERR_INVALID_ARGUMENT', `${length} bytes at ${offset} is no range of an image.`)
+}
+
+function prepared(node: TreeNode): Leaf {
+  const starts = new Float64Array(node.kinds.length + 1)
+  const stored = new Int32Array(node.kinds.length)
+  let count = 0
+  for (let i = 0; i < node.kinds.length; i++) {
+    starts[i + 1] = starts[i]! + node.spans[i]!
+    stored[i] = node.kinds[i] === RUN.stored ? count++ : -1
+  }
+  return { node, starts, stored }
+}
+
+/** Number of the run that holds a byte of the region. */
+function runAt(starts: Float64Array, at: number): number {
+  let low = 0
+  let high = starts.length - 2
+  while (low < high) {
+    const middle = (low + high + 1) >>> 1
+    if (starts[middle]! <= at) low = middle
+    else high = middle - 1
+  }
+  return low
+}

@@ -1,0 +1,148 @@
+import {
+  type PackId,
+  PlatterError,
+  type SessionId,
+  type StoreCallOptions,
+  type WritableStore,
+} from '@platter/core'
+import { decodeIndexSegment, encodeIndexSegment, type IndexedPack } from '../format/index-segment.ts'
+import { PACKS_PER_INDEX_SEGMENT } from '../format/limits.ts'
+import { indexSegmentName, packName } from '../format/object-names.ts'
+import {
+  PACK_HEADER_BYTES,
+  PACK_TRAILER_BYTES,
+  readPackDirectory,
+  readPackTrailer,
+} from '../format/pack-file.ts'
+
+/** Puts under way at once: one is written while another is synced. */
+const CONCURRENCY = 3
+
+/**
+ * Stores packs, and index segments that list them. A segment is written only after every pack it lists is
+ * durable, so whatever the index names is there, whenever the process dies.
+ */
+export class PackUploader {
+  readonly #store: WritableStore
+  readonly #session: SessionId
+  #signal: AbortSignal | undefined
+  readonly #running = new Set<Promise<void>>()
+  #stored: IndexedPack[] = []
+  #segments = 0
+  #segmentWrite: Promise<void> = Promise.resolve()
+  #failure: unknown
+  #bytesStored = 0
+
+  constructor(store: WritableStore, session: SessionId, signal: AbortSignal) {
+    this.#store = store
+    this.#session = session
+    this.#signal = signal
+  }
+
+  /** Bytes of packs and index segments stored so far. */
+  get bytesStored(): number {
+    return this.#bytesStored
+  }
+
+  /**
+   * Stores a pack. Its directory is read back from its own bytes first: a pack that could not be read is never
+   * written. Resolves when the pack is durable.
+   *
+   * @throws ERR_CORRUPT_PACK, and what the store throws.
+   */
+  async put(id: PackId, file: Uint8Array): Promise<void> {
+    const entries = this.#verified(id, file)
+    while (this.#running.size >= CONCURRENCY) await Promise.race(this.#running)
+    const put = this.#put({ id, fileBytes: file.length, entries }, file)
+    const settled = put.catch(() => undefined).finally(() => this.#running.delete(settled))
+    this.#running.add(settled)
+    await put
+  }
+
+  /** Waits for all puts and lists the packs that are not listed yet. @throws the first failure of any put. */
+  async finish(): Promise<void> {
+    while (this.#running.size > 0) await Promise.all(this.#running)
+    if (this.#failure !== undefined) throw this.#failure
+    this.#writeSegment()
+    await this.#segmentWrite
+  }
+
+  #verified(id: PackId, file: Uint8Array): IndexedPack['entries'] {
+    try {
+      return verifiedEntries(id, file)
+    } catch (error) {
+      this.#failure ??= error
+      throw error
+    }
+  }
+
+  /**
+   * After a failure: lists the packs that did arrive, so that the next backup finds them. A failure of this is of
+   * no consequence; such packs are then stored again.
+   */
+  async salvage(): Promise<void> {
+    await Promise.allSettled(this.#running)
+    this.#signal = undefined
+    try {
+      this.#writeSegment()
+      await this.#segmentWrite
+    } catch {
+      // The failure that led here is the one to report.
+    }
+  }
+
+  async #put(pack: IndexedPack, file: Uint8Array): Promise<void> {
+    try {
+      const name = packName(pack.id)
+      await this.#store.putIfAbsent(name, [file], this.#callOptions)
+      this.#bytesStored += file.length
+      this.#stored.push(pack)
+      if (this.#stored.length >= PACKS_PER_INDEX_SEGMENT) this.#writeSegment()
+    } catch (error) {
+      this.#failure ??= error
+      throw error
+    }
+  }
+
+  get #callOptions(): StoreCallOptions {
+    return this.#signal === undefined ? {} : { signal: this.#signal }
+  }
+
+  #writeSegment(): void {
+    if (this.#stored.length === 0) return
+    const packs = this.#stored
+    this.#stored = []
+    const name = indexSegmentName(this.#session, this.#segments++)
+    const parts = encodeIndexSegment(name, packs)
+    // What could not be read again is never written.
+    decodeIndexSegment(name, Buffer.concat(parts))
+    const write = async (): Promise<void> => {
+      if ((await this.#store.putIfAbsent(name, parts, this.#callOptions)) === 'exists') {
+        throw new PlatterError('ERR_STORE_IO', `The object ${name} exists although this session is new.`, {
+          object: name,
+        })
+      }
+      this.#bytesStored += parts.reduce((sum, part) => sum + part.length, 0)
+    }
+    this.#segmentWrite = this.#segmentWrite.then(write)
+    this.#segmentWrite.catch((error: unknown) => {
+      this.#failure ??= error
+    })
+  }
+}
+
+/** Entries of a pack in memory, as a reader would find them; their ids are copies. */
+export function verifiedEntries(id: PackId, file: Uint8Array): ReturnType<typeof readPackDirectory> {
+  const name = packName(id)
+  const trailer = readPackTrailer(
+    file.subarray(Math.max(0, file.length - PACK_TRAILER_BYTES)),
+    file.length,
+    name,
+  )
+  return readPackDirectory(
+    file.subarray(0, PACK_HEADER_BYTES),
+    file.slice(trailer.directoryOffset),
+    file.length,
+    name,
+  )
+}

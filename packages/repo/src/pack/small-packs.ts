@@ -1,0 +1,44 @@
+import type { CodecNumber, RandomSource } from '@platter/core'
+import type { BlobType } from '../format/blob-entry.ts'
+import { PACK_HEADER_BYTES, PACK_SALT_BYTES } from '../format/pack-file.ts'
+import { PackAssembler } from './pack-assembler.ts'
+import type { PackUploader } from './pack-uploader.ts'
+
+/** Room for directory and a last large blob beyond the pack's nominal size. */
+const SLACK_BYTES = 1024 * 1024
+
+/** Collects blobs that come to the main thread into packs: tree nodes, and what workers had left over. */
+export class SmallPacks {
+  readonly #uploader: PackUploader
+  readonly #packBytes: number
+  readonly #random: RandomSource
+  #pack: PackAssembler | undefined
+
+  constructor(uploader: PackUploader, packBytes: number, random: RandomSource) {
+    this.#uploader = uploader
+    this.#packBytes = packBytes
+    this.#random = random
+  }
+
+  /** Appends a blob. A pack that is full goes to the uploader, which reports its failures at the end. */
+  append(id: Uint8Array, type: BlobType, codec: CodecNumber, stored: Uint8Array, rawBytes: number): void {
+    if (
+      this.#pack !== undefined &&
+      (this.#pack.blobBytes >= this.#packBytes || !this.#pack.fits(stored.length))
+    )
+      this.flush()
+    if (this.#pack === undefined) {
+      const memory = new ArrayBuffer(PACK_HEADER_BYTES + this.#packBytes + stored.length + SLACK_BYTES)
+      this.#pack = new PackAssembler(memory, this.#random(PACK_SALT_BYTES))
+    }
+    this.#pack.append(id, type, codec, stored, rawBytes)
+  }
+
+  /** Sends off the pack under way. */
+  flush(): void {
+    if (this.#pack === undefined) return
+    const { id, memory, fileBytes } = this.#pack.seal()
+    this.#pack = undefined
+    this.#uploader.put(id, new Uint8Array(memory, 0, fileBytes)).catch(() => undefined)
+  }
+}

@@ -1,0 +1,348 @@
+import { setMaxListeners } from 'node:events'
+import {
+  type BlockSource,
+  type BlockTarget,
+  defaultCodec,
+  newRepositoryId,
+  PlatterError,
+  type ReadableStore,
+  type RepositoryId,
+  type SnapshotId,
+  systemRandom,
+  type WritableStore,
+} from '@platter/core'
+import type { BackupOptions } from './api/backup-types.ts'
+import type { CheckOptions, CheckReport } from './api/check-types.ts'
+import type { InitOptions, OpenOptions } from './api/repository-types.ts'
+import type { RestoreOptions, RestoreStats } from './api/restore-types.ts'
+import type { ByteRange, Snapshot } from './api/snapshot-types.ts'
+import type { RepositoryStats } from './api/stats-types.ts'
+import { backup } from './backup/backup.ts'
+import { check } from './check/check.ts'
+import {
+  assertConfig,
+  type ChunkerSettings,
+  decodeConfig,
+  encodeConfig,
+  type RepositoryConfig,
+} from './config/repository-config.ts'
+import { deriveRepositoryKeys, type RepositoryKeys } from './config/repository-keys.ts'
+import { diffTrees } from './diff/diff.ts'
+import { DEFAULT_PACK_BYTES, DEFAULT_REGION_BYTES, MAX_RECORD_BYTES } from './format/limits.ts'
+import { CONFIG_NAME } from './format/object-names.ts'
+import { Image, type ImageOptions } from './image/image.ts'
+import type { ChunkIndex } from './index/chunk-index.ts'
+import { listIndexSegments, loadChunkIndex } from './index/load-index.ts'
+import { BlobReader } from './pack/blob-reader.ts'
+import { restore } from './restore/restore.ts'
+import { onlyVolume } from './snapshots/only-volume.ts'
+import { SnapshotCatalog, type SnapshotFilter, writeTombstone } from './snapshots/snapshot-catalog.ts'
+import { repositoryStats } from './stats/stats.ts'
+import { VolumeTree } from './tree/volume-tree.ts'
+
+/** Settings of the default chunker. */
+export const DEFAULT_CHUNKER: ChunkerSettings = Object.freeze({
+  kind: 'aligned',
+  minBytes: 64 * 1024,
+  averageBytes: 256 * 1024,
+  maxBytes: 1024 * 1024,
+})
+
+/** One blob in so many is decompressed again before it is stored; costs about a hundredth of a first backup. */
+const VERIFIED_SAMPLE = 16
+
+/**
+ * A repository of disk images in a store. Any number of repository objects, in any number of processes, may use
+ * one store at once.
+ *
+ * @example
+ * const store = await LocalStore.create('/backups/lab')
+ * await Repository.init(store, { crypto: 'none' })
+ * await using repo = await Repository.open(store)
+ * await using disk = await openSource('/dev/sda')
+ * const snapshot = await repo.backup(disk, { name: 'web-01/sda' })
+ */
+export class Repository implements AsyncDisposable {
+  readonly #store: ReadableStore
+  readonly #config: RepositoryConfig
+  readonly #keys: RepositoryKeys
+  readonly #options: OpenOptions
+  readonly #catalog: SnapshotCatalog
+  #index: { readonly names: string; readonly index: ChunkIndex } | undefined
+  readonly #closing = new AbortController()
+
+  private constructor(store: ReadableStore, config: RepositoryConfig, options: OpenOptions) {
+    this.#store = store
+    this.#config = config
+    this.#keys = deriveRepositoryKeys(config)
+    this.#options = options
+    this.#catalog = new SnapshotCatalog(store)
+    // Every operation listens to it, and any number may run at once.
+    setMaxListeners(0, this.#closing.signal)
+  }
+
+  /**
+   * Makes a store a repository.
+   *
+   * @throws ERR_REPOSITORY_EXISTS, ERR_ENCRYPTION_UNAVAILABLE, ERR_INVALID_ARGUMENT, and what the store throws.
+   */
+  static async init(store: WritableStore, options: InitOptions): Promise<RepositoryId> {
+    if (options?.crypto !== 'none') {
+      throw new PlatterError(
+        'ERR_ENCRYPTION_UNAVAILABLE',
+        "This version cannot encrypt yet. Ask for crypto: 'none' by name to create a repository anyone with access to the store can read.",
+      )
+    }
+    const random = options.random ?? systemRandom
+    const config: RepositoryConfig = {
+      id: newRepositoryId(random),
+      chunker: options.chunker ?? DEFAULT_CHUNKER,
+      regionBytes: options.regionBytes ?? DEFAULT_REGION_BYTES,
+      packBytes: options.packBytes ?? DEFAULT_PACK_BYTES,
+      secret: random(32),
+    }
+    assertConfig(config)
+    if ((await store.putIfAbsent(CONFIG_NAME, encodeConfig(config), signalOf(options))) === 'exists') {
+      throw new PlatterError(
+        'ERR_REPOSITORY_EXISTS',
+        `There is a repository at ${store.label} already; it was left as it is.`,
+        {
+          path: store.label,
+        },
+      )
+    }
+    return config.id
+  }
+
+  /**
+   * Opens a repository. A store that can only be read gives a repository that can only be read.
+   *
+   * @throws ERR_REPOSITORY_NOT_FOUND, ERR_CORRUPT_CONFIG, ERR_UNSUPPORTED_VERSION, ERR_UNSUPPORTED_FEATURE, and what
+   * the store throws.
+   */
+  static async open(store: ReadableStore, options: OpenOptions = {}): Promise<Repository> {
+    let bytes: Uint8Array
+    try {
+      bytes = await store.get(CONFIG_NAME, { maxBytes: MAX_RECORD_BYTES, ...signalOf(options) })
+    } catch (cause) {
+      if (!PlatterError.is(cause, 'ERR_NOT_FOUND')) throw cause
+      throw new PlatterError(
+        'ERR_REPOSITORY_NOT_FOUND',
+        `There is no repository at ${store.label}. Create one with init.`,
+        {
+          path: store.label,
+          cause,
+        },
+      )
+    }
+    return new Repository(store, decodeConfig(bytes), options)
+  }
+
+  get id(): RepositoryId {
+    return this.#config.id
+  }
+
+  /** How this repository cuts images into chunks. */
+  get chunker(): ChunkerSettings {
+    return this.#config.chunker
+  }
+
+  /**
+   * Backs a source up and commits a snapshot. Until it resolves no snapshot is visible; what was stored before a
+   * failure is used by the next backup.
+   *
+   * @throws ERR_SOURCE_READ, ERR_SOURCE_CHANGED, ERR_INVALID_ARGUMENT, ERR_SESSION_FENCED, ERR_STORE_FULL and
+   * whatever else source and store throw; the signal's reason when aborted.
+   */
+  async backup(source: BlockSource, options: BackupOptions = {}): Promise<Snapshot> {
+    const store = this.#writable()
+    const signal = this.#signal(options.signal)
+    const codec = this.#options.codec ?? 'auto'
+    return await backup(
+      {
+        store,
+        config: this.#config,
+        keys: this.#keys,
+        codec: codec === 'auto' ? defaultCodec() : codec,
+        verifyOneIn: this.#options.verifyCompression === 'all' ? 1 : VERIFIED_SAMPLE,
+        random: this.#options.random ?? systemRandom,
+        now: this.#options.now ?? (() => new Date()),
+        // The parent is for information only, so a damaged snapshot of another time must not stop a backup.
+        findParent: async (name) =>
+          (await this.#catalog.list({ name }, signal, (error) => this.#options.onWarning?.(error))).at(-1),
+      },
+      source,
+      { ...options, signal },
+    )
+  }
+
+  /**
+   * Restores a snapshot bit for bit. Every chunk is checked against its id, and the whole against the image digest.
+   *
+   * @param reference id, unique prefix of one, 'latest' or 'latest:NAME'.
+   * @throws ERR_SNAPSHOT_NOT_FOUND, ERR_SNAPSHOT_AMBIGUOUS, ERR_TARGET_TOO_SMALL, ERR_CHUNK_MISSING,
+   * ERR_CORRUPT_BLOB, ERR_DIGEST_MISMATCH and whatever target and store throw. The target is then incomplete.
+   */
+  async restore(reference: string, target: BlockTarget, options: RestoreOptions = {}): Promise<RestoreStats> {
+    const signal = this.#signal(options.signal)
+    const snapshot = await this.snapshot(reference, { signal })
+    const index = await this.#chunkIndex(signal)
+    return await restore(
+      { store: this.#store, config: this.#config, keys: this.#keys, index },
+      snapshot,
+      target,
+      { ...options, signal },
+    )
+  }
+
+  /**
+   * Opens a snapshot's image for reading at any place.
+   *
+   * @throws ERR_SNAPSHOT_NOT_FOUND, ERR_SNAPSHOT_AMBIGUOUS, ERR_CORRUPT_SNAPSHOT, ERR_CORRUPT_INDEX
+   */
+  async openImage(reference: string, options: ImageOptions = {}): Promise<Image> {
+    const signal = this.#signal(options.signal)
+    const snapshot = await this.snapshot(reference, { signal })
+    const reader = await this.#reader(signal)
+    return new Image(
+      snapshot,
+      new VolumeTree(reader, onlyVolume(snapshot), this.#config.regionBytes),
+      reader,
+      options,
+    )
+  }
+
+  /**
+   * Compares two snapshots' images by their trees alone; no image data is read.
+   *
+   * @returns ranges outside which the images are equal, ascending, as fine as chunks are. Within them they may
+   * differ.
+   * @throws ERR_SNAPSHOT_NOT_FOUND, ERR_SNAPSHOT_AMBIGUOUS, ERR_CHUNK_MISSING, ERR_CORRUPT_BLOB, ERR_CORRUPT_NODE
+   */
+  async *diff(
+    a: string,
+    b: string,
+    options: { readonly signal?: AbortSignal } = {},
+  ): AsyncGenerator<ByteRange> {
+    const signal = this.#signal(options.signal)
+    const [left, right] = [await this.snapshot(a, { signal }), await this.snapshot(b, { signal })]
+    const reader = await this.#reader(signal)
+    const tree = (snapshot: Snapshot): VolumeTree =>
+      new VolumeTree(reader, onlyVolume(snapshot), this.#config.regionBytes)
+    yield* diffTrees(tree(left), tree(right), signal)
+  }
+
+  /**
+   * Looks for damage: every snapshot, index segment, pack directory and tree node, and on request every blob.
+   * Findings are values; it throws only when it could not look.
+   *
+   * @throws ERR_STORE_ACCESS, ERR_STORE_IO, ERR_INVALID_ARGUMENT
+   */
+  async check(options: CheckOptions = {}): Promise<CheckReport> {
+    this.#assertOpen()
+    // A catalog of its own: what was read before is read again.
+    const catalog = new SnapshotCatalog(this.#store)
+    const signal = this.#signal(options.signal)
+    return await check(
+      { store: this.#store, config: this.#config, keys: this.#keys, catalog },
+      { ...options, signal },
+    )
+  }
+
+  /** Adds up what the repository holds. */
+  async stats(options: { readonly signal?: AbortSignal } = {}): Promise<RepositoryStats> {
+    this.#assertOpen()
+    const signal = this.#signal(options.signal)
+    return await repositoryStats(this.#store, await this.#chunkIndex(signal), this.#catalog, signal)
+  }
+
+  /**
+   * Committed snapshots, oldest first. When one cannot be read, all others come first and then its error is thrown.
+   *
+   * @throws ERR_CORRUPT_SNAPSHOT and what the store throws.
+   */
+  async *snapshots(
+    filter: SnapshotFilter & { readonly signal?: AbortSignal } = {},
+  ): AsyncGenerator<Snapshot> {
+    this.#assertOpen()
+    const damaged: PlatterError[] = []
+    yield* await this.#catalog.list(filter, this.#signal(filter.signal), (error) => damaged.push(error))
+    if (damaged[0] !== undefined) throw damaged[0]
+  }
+
+  /**
+   * Finds one snapshot.
+   *
+   * @param reference id, unique prefix of at least 4 digits, 'latest' or 'latest:NAME'.
+   * @throws ERR_SNAPSHOT_NOT_FOUND, ERR_SNAPSHOT_AMBIGUOUS, ERR_CORRUPT_SNAPSHOT
+   */
+  async snapshot(reference: string, options: { readonly signal?: AbortSignal } = {}): Promise<Snapshot> {
+    this.#assertOpen()
+    return await this.#catalog.resolve(reference, this.#signal(options.signal))
+  }
+
+  /**
+   * Takes a snapshot out of all listings. Its data stays until it is pruned.
+   *
+   * @throws ERR_SNAPSHOT_NOT_FOUND, ERR_SNAPSHOT_AMBIGUOUS
+   */
+  async forget(reference: string, options: { readonly signal?: AbortSignal } = {}): Promise<SnapshotId> {
+    const store = this.#writable()
+    const signal = this.#signal(options.signal)
+    const id = await this.#catalog.resolveId(reference, signal)
+    await writeTombstone(store, id, signal)
+    return id
+  }
+
+  /**
+   * Frees what the repository holds; the store stays open. What is still running is broken off with ERR_CLOSED: with
+   * the keys gone it could only go wrong. Calling it twice is harmless.
+   */
+  async close(): Promise<void> {
+    this.#closing.abort(new PlatterError('ERR_CLOSED', 'The repository has been closed.'))
+    this.#index = undefined
+    for (const key of [...Object.values(this.#keys), this.#config.secret]) key.fill(0)
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.close()
+  }
+
+  #writable(): WritableStore {
+    this.#assertOpen()
+    if (!('putIfAbsent' in this.#store)) {
+      throw new PlatterError('ERR_STORE_UNSUPPORTED', `The store ${this.#store.label} can only be read.`)
+    }
+    return this.#store as WritableStore
+  }
+
+  #assertOpen(): void {
+    this.#closing.signal.throwIfAborted()
+  }
+
+  /** What ends an operation: its caller's signal, or the repository's being closed. */
+  #signal(signal: AbortSignal | undefined): AbortSignal {
+    const closing = this.#closing.signal
+    return signal === undefined ? closing : AbortSignal.any([signal, closing])
+  }
+
+  async #reader(signal: AbortSignal): Promise<BlobReader> {
+    const index = await this.#chunkIndex(signal)
+    this.#assertOpen()
+    return new BlobReader(this.#store, index, this.#keys)
+  }
+
+  /** The whole index; read again when other segments are there than last time. */
+  async #chunkIndex(signal: AbortSignal | undefined): Promise<ChunkIndex> {
+    const stats = await listIndexSegments(this.#store, signal)
+    const names = stats.map(({ name }) => name).join()
+    if (this.#index?.names !== names) {
+      this.#index = { names, index: await loadChunkIndex(this.#store, stats, signal) }
+    }
+    return this.#index.index
+  }
+}
+
+function signalOf(options: { readonly signal?: AbortSignal }): { readonly signal?: AbortSignal } {
+  return options.signal === undefined ? {} : { signal: options.signal }
+}

@@ -1,0 +1,79 @@
+import type { CodecNumber, TransportedError } from '@platter/core'
+import type { RepositoryKeys } from '../config/repository-keys.ts'
+
+/** What a restore worker is started with. */
+export interface RestoreWorkerData {
+  readonly kind: 'restore'
+  readonly regionBytes: number
+  readonly keys: RepositoryKeys
+  /** One Int32: not 0 when work is to stop. */
+  readonly stop: SharedArrayBuffer
+  /** Descriptor of the target; absent when pieces go back to the main thread. */
+  readonly fd: number | undefined
+  /** Pieces a worker may have under way to the main thread. */
+  readonly maxPieces: number
+}
+
+/** A stored blob in memory. */
+export interface FetchedBlob {
+  readonly id: Uint8Array
+  readonly codec: CodecNumber
+  readonly rawBytes: number
+  /** Stored bytes: a view of a buffer that came along. */
+  readonly stored: Uint8Array
+  /** Pack and offset it came from, for messages. */
+  readonly pack: string
+  readonly offset: number
+}
+
+/** What to do with a run of a region. */
+export type RunAction =
+  | { readonly type: 'write'; readonly blob: number; readonly length: number }
+  /** Reads as zeros; the main thread sees to that. */
+  | { readonly type: 'zero'; readonly length: number }
+  /** Is on the target already. */
+  | { readonly type: 'keep'; readonly length: number }
+
+/** One region to be restored: its runs, and every blob they need. */
+export interface RestoreTask {
+  readonly region: number
+  readonly offset: number
+  readonly length: number
+  readonly runs: readonly RunAction[]
+  readonly blobs: readonly FetchedBlob[]
+}
+
+/** From the main thread to a worker. */
+export type RestoreRequest =
+  | { readonly type: 'region'; readonly task: RestoreTask }
+  /** A piece's memory, written out. */
+  | { readonly type: 'memory'; readonly memory: ArrayBuffer }
+  /** Compare runs with what the target holds. */
+  | { readonly type: 'compare'; readonly task: CompareTask }
+
+/** A region to be compared with the target. */
+export interface CompareTask {
+  readonly region: number
+  readonly offset: number
+  readonly kinds: Uint8Array
+  readonly spans: Uint32Array
+  readonly ids: Uint8Array
+}
+
+/** From a worker to the main thread. */
+export type RestoreReply =
+  | {
+      readonly type: 'region'
+      readonly region: number
+      readonly digest: Uint8Array | undefined
+      readonly bytesWritten: number
+    }
+  | {
+      readonly type: 'piece'
+      readonly region: number
+      readonly offset: number
+      readonly bytes: Uint8Array<ArrayBuffer>
+    }
+  /** For each run 1 when the target holds it already. */
+  | { readonly type: 'compared'; readonly region: number; readonly same: Uint8Array }
+  | { readonly type: 'error'; readonly error: TransportedError }

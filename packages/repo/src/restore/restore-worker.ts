@@ -1,0 +1,74 @@
+import { readSync } from 'node:fs'
+import type { MessagePort } from 'node:worker_threads'
+import { createHasher, PlatterError, toTransported } from '@platter/core'
+import { MAX_CHUNK_BYTES } from '../format/limits.ts'
+import { compareRegion } from './compare-region.ts'
+import { DirectWriter } from './direct-writer.ts'
+import { PieceSender } from './piece-sender.ts'
+import { RegionDecoder } from './region-decoder.ts'
+import type {
+  CompareTask,
+  RestoreReply,
+  RestoreRequest,
+  RestoreTask,
+  RestoreWorkerData,
+} from './restore-protocol.ts'
+
+/** Serves a restore at one end of a message port: decodes the regions it is sent, one after the other. */
+export function serveRestore(port: MessagePort, data: RestoreWorkerData): void {
+  const send = (reply: RestoreReply, transfer: ArrayBuffer[] = []): void => port.postMessage(reply, transfer)
+  const stop = new Int32Array(data.stop)
+  const pieces = new PieceSender(data.maxPieces, send)
+  const output = data.fd === undefined ? pieces : new DirectWriter(data.fd)
+  const decoder = new RegionDecoder(data.regionBytes, data.keys, output)
+  const hasher = createHasher(data.keys.chunkId)
+  let scratch: Uint8Array | undefined
+  let last: Promise<void> = Promise.resolve()
+
+  const restore = async (task: RestoreTask): Promise<void> => {
+    send({ type: 'region', region: task.region, ...(await decoder.decode(task)) })
+  }
+  const compare = async (task: CompareTask): Promise<void> => {
+    scratch ??= new Uint8Array(MAX_CHUNK_BYTES)
+    const same = await compareRegion(
+      task,
+      async (offset, into) => readTarget(data.fd!, offset, into),
+      hasher,
+      scratch,
+    )
+    send({ type: 'compared', region: task.region, same })
+  }
+  const enqueue = (work: () => Promise<void>): void => {
+    last = last.then(async () => {
+      if (Atomics.load(stop, 0) !== 0) return
+      try {
+        await work()
+      } catch (error) {
+        send({ type: 'error', error: toTransported(error) })
+      }
+    })
+  }
+  port.on('message', (request: RestoreRequest) => {
+    if (request.type === 'memory') pieces.giveBack(request.memory)
+    else if (request.type === 'region') enqueue(() => restore(request.task))
+    else enqueue(() => compare(request.task))
+  })
+}
+
+/** Fills `into` from the target; less only at its end. @throws ERR_TARGET_WRITE when it cannot be read. */
+function readTarget(fd: number, offset: number, into: Uint8Array): number {
+  let done = 0
+  try {
+    while (done < into.length) {
+      const got = readSync(fd, into, done, into.length - done, offset + done)
+      if (got === 0) break
+      done += got
+    }
+  } catch (cause) {
+    throw new PlatterError('ERR_TARGET_WRITE', `The target cannot be read at byte ${offset + done}.`, {
+      offset: offset + done,
+      cause,
+    })
+  }
+  return done
+}

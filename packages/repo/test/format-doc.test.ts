@@ -1,0 +1,262 @@
+// Proves docs/format.md: a reader and a writer made from that document alone, in format-doc/, which use none of
+// Platter's code, and Platter itself understand each other bit for bit.
+import { mkdtemp, readdir, readFile, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join, relative, sep } from 'node:path'
+import { Readable } from 'node:stream'
+import * as zlib from 'node:zlib'
+import { LocalStore, MemorySource, MemoryStore, MemoryTarget, StreamSource } from '@platter/fs-adapters'
+import { type ChunkerSettings, Repository } from '@platter/repo'
+import { type Test, test } from 'tap'
+import { cutImage, type Range } from './format-doc/cutter.ts'
+import { hex, imageDigest, same } from './format-doc/primitives.ts'
+import { FormatReader } from './format-doc/reader.ts'
+import { writeRepository } from './format-doc/writer.ts'
+
+const KIB = 1024
+
+const CHUNKERS: readonly ChunkerSettings[] = [
+  { kind: 'aligned', minBytes: 8 * KIB, averageBytes: 24 * KIB, maxBytes: 64 * KIB },
+  { kind: 'fastcdc', minBytes: 2 * KIB, averageBytes: 7000, maxBytes: 30_001 },
+  { kind: 'fixed', minBytes: 5000, averageBytes: 5000, maxBytes: 5000 },
+]
+
+/** Bytes that look random, the same for the same seed. */
+function noise(length: number, seed: number): Uint8Array {
+  const bytes = new Uint8Array(length)
+  let state = seed
+  for (let i = 0; i < length; i++) {
+    state ^= state << 13
+    state ^= state >>> 17
+    state ^= state << 5
+    bytes[i] = state
+  }
+  return bytes
+}
+
+/** An image with noise, text, repetitions, and zeros of all lengths at all sorts of places. */
+function sampleImage(length: number, seed = 1): Uint8Array {
+  const image = noise(length, seed)
+  image.copyWithin(300 * KIB, 20 * KIB, 120 * KIB)
+  image.subarray(120 * KIB, 200 * KIB).fill('some text that can be compressed; '.charCodeAt(seed))
+  for (const [from, zeros] of [
+    [4 * KIB, 60 * KIB],
+    [72 * KIB, 64 * KIB],
+    [200 * KIB, 70 * KIB + 1],
+    [440 * KIB, 200 * KIB],
+    [700 * KIB + 5, 68 * KIB],
+    [900 * KIB, 63 * KIB],
+  ] as const)
+    image.fill(0, Math.min(from, length), Math.min(from + zeros, length))
+  return image
+}
+
+function allData(image: Uint8Array): Range[] {
+  return image.length === 0 ? [] : [{ offset: 0, length: image.length, kind: 'data' }]
+}
+
+async function objectsOf(store: MemoryStore): Promise<Map<string, Uint8Array>> {
+  const objects = new Map<string, Uint8Array>()
+  for await (const { name } of store.list('')) objects.set(name, await store.get(name))
+  return objects
+}
+
+/** Reads the repository with the independent reader, and derives from the image what should be in it. */
+function assertReads(
+  t: Test,
+  reader: FormatReader,
+  id: string,
+  image: Uint8Array,
+  ranges: readonly Range[] = allData(image),
+): void {
+  t.ok(same(reader.restore(id), image), 'restored bit for bit')
+  const { config, keys } = reader
+  const [volume] = reader.snapshots().get(id)!.volumes
+  const cut = cutImage(config, keys, image, ranges)
+  t.equal(
+    volume!.root && hex(volume!.root),
+    cut.root === undefined ? null : hex(cut.root),
+    'root of the tree',
+  )
+  const digest = imageDigest(keys, image.length, config.regionBytes, (region) =>
+    image.subarray(region * config.regionBytes, (region + 1) * config.regionBytes),
+  )
+  t.equal(hex(volume!.imageDigest), hex(digest), 'image digest')
+}
+
+for (const chunker of CHUNKERS) {
+  test(`${chunker.kind}: an independent reader restores what Platter stored, and cuts as it does`, async (t) => {
+    const store = new MemoryStore()
+    await Repository.init(store, { crypto: 'none', chunker, regionBytes: 256 * KIB, packBytes: 256 * KIB })
+    await using repository = await Repository.open(store)
+    const images = [0, 1, 4096, 100_000, 256 * KIB, 256 * KIB + 1, 1300 * KIB + 777].map((size) =>
+      sampleImage(size),
+    )
+    images.push(new Uint8Array(20_000), new Uint8Array(600 * KIB), sampleImage(1300 * KIB + 777, 5))
+    const ids: string[] = []
+    for (const image of images)
+      ids.push((await repository.backup(new MemorySource(image), { name: 'image', workers: 0 })).id)
+    const reader = new FormatReader(await objectsOf(store))
+    t.equal(hex(reader.config.id), repository.id)
+    t.same(reader.config.chunker, chunker)
+    for (const [i, image] of images.entries()) assertReads(t, reader, ids[i]!, image)
+  })
+}
+
+test('streams and worker threads give the same', async (t) => {
+  const store = new MemoryStore()
+  await Repository.init(store, { crypto: 'none', chunker: CHUNKERS[0]!, regionBytes: 256 * KIB })
+  await using repository = await Repository.open(store)
+  const image = sampleImage(1300 * KIB + 777)
+  const source = new StreamSource(Readable.from([image.subarray(0, 70_001), image.subarray(70_001)]))
+  const { id } = await repository.backup(source, { name: 'stream', workers: 2 })
+  assertReads(t, new FormatReader(await objectsOf(store)), id, image)
+})
+
+test('ranges that the source reports', async (t) => {
+  const store = new MemoryStore()
+  await Repository.init(store, { crypto: 'none', chunker: CHUNKERS[0]!, regionBytes: 256 * KIB })
+  await using repository = await Repository.open(store)
+  const image = sampleImage(1300 * KIB + 777)
+  const ranges: Range[] = []
+  const kinds = ['data', 'hole', 'unused', 'data', 'hole', 'hole', 'data', 'unused', 'hole'] as const
+  const borders = [
+    0,
+    90_000,
+    260 * KIB + 100,
+    420 * KIB,
+    430 * KIB,
+    640 * KIB,
+    644 * KIB + 3,
+    800 * KIB,
+    1100 * KIB,
+  ]
+  for (const [i, offset] of borders.entries()) {
+    const end = borders[i + 1] ?? image.length
+    // What is reported as empty reads as zeros, up to the blocks it shares with data.
+    if (kinds[i] !== 'data') image.fill(0, offset, end)
+    ranges.push({ offset, length: end - offset, kind: kinds[i]! })
+  }
+  const { id, stats } = await repository.backup(new MemorySource(image, { extents: ranges }), {
+    name: 'sparse',
+    workers: 0,
+  })
+  t.ok(stats.bytesRead < image.length, 'not everything was read')
+  assertReads(t, new FormatReader(await objectsOf(store)), id, image, ranges)
+})
+
+test('trees of several levels', async (t) => {
+  const store = new MemoryStore()
+  const regionBytes = 64 * KIB
+  await Repository.init(store, { crypto: 'none', chunker: CHUNKERS[0]!, regionBytes })
+  await using repository = await Repository.open(store)
+  const image = new Uint8Array(2 * 1024 * regionBytes + 7 * regionBytes + 513)
+  const ranges: Range[] = []
+  const place = (region: number, regions: number, kind: Range['kind']): void => {
+    const offset = region * regionBytes
+    const length = Math.min(image.length - offset, regions * regionBytes)
+    if (kind === 'data') image.set(noise(length, region + 1), offset)
+    ranges.push({ offset, length, kind })
+  }
+  place(0, 1, 'hole')
+  place(1, 3, 'data')
+  place(4, 500, 'unused')
+  place(504, 520, 'hole')
+  place(1024, 1024, 'hole')
+  place(2048, 2, 'hole')
+  place(2050, 6, 'data')
+  const source = (): MemorySource => new MemorySource(image, { extents: ranges })
+  const { id } = await repository.backup(source(), { name: 'tall', workers: 0 })
+  const blank = await repository.backup(
+    new MemorySource(new Uint8Array(image.length), {
+      extents: [{ offset: 0, length: image.length, kind: 'hole' }],
+    }),
+    { name: 'blank', workers: 0 },
+  )
+  const reader = new FormatReader(await objectsOf(store))
+  t.ok(same(reader.restore(id), image))
+  t.same([...reader.levels].sort(), [0, 1, 2])
+  const { root } = cutImage(reader.config, reader.keys, image, ranges)
+  t.equal(hex(reader.snapshots().get(id)!.volumes[0]!.root!), hex(root!))
+  t.ok(same(reader.restore(blank.id), new Uint8Array(image.length)))
+})
+
+test('every codec', async (t) => {
+  const store = new MemoryStore()
+  await Repository.init(store, { crypto: 'none', chunker: CHUNKERS[0]!, regionBytes: 256 * KIB })
+  const hasZstd = 'zstdCompressSync' in zlib
+  const codecs = ['none', 'lz4', ...(hasZstd ? ['zstd' as const] : [])] as const
+  const backups: { id: string; image: Uint8Array }[] = []
+  for (const [i, codec] of codecs.entries()) {
+    const image = sampleImage(400 * KIB, i + 1)
+    await using repository = await Repository.open(store, { codec })
+    const { id } = await repository.backup(new MemorySource(image), { name: codec, workers: 0 })
+    backups.push({ id, image })
+  }
+  const reader = new FormatReader(await objectsOf(store))
+  t.same([...reader.codecs].sort(), hasZstd ? [0, 1, 2] : [0, 1])
+  for (const { id, image } of backups) assertReads(t, reader, id, image)
+})
+
+test('objects in a folder are files of the same name; tombstones hide snapshots', async (t) => {
+  const folder = await mkdtemp(join(tmpdir(), 'platter-format-'))
+  t.teardown(() => rm(folder, { recursive: true, force: true }))
+  const store = await LocalStore.create(folder)
+  await Repository.init(store, { crypto: 'none', chunker: CHUNKERS[1]!, regionBytes: 256 * KIB })
+  await using repository = await Repository.open(store)
+  const images = [sampleImage(500_000, 1), sampleImage(500_000, 2)]
+  const ids: string[] = []
+  for (const image of images)
+    ids.push((await repository.backup(new MemorySource(image), { name: 'disk', tags: ['t'], workers: 0 })).id)
+  await repository.forget(ids[0]!)
+
+  const objects = new Map<string, Uint8Array>()
+  for (const entry of await readdir(folder, { recursive: true, withFileTypes: true })) {
+    const path = join(entry.parentPath, entry.name)
+    const name = relative(folder, path).split(sep).join('/')
+    if (entry.isFile() && !name.startsWith('.tmp/')) objects.set(name, await readFile(path))
+  }
+  const reader = new FormatReader(objects)
+  const snapshots = reader.snapshots()
+  t.same([...snapshots.keys()], [ids[1]])
+  const record = snapshots.get(ids[1]!)!
+  t.match(record, { name: 'disk', tags: ['t'], parent: ids[0]! })
+  t.match(record.stats, { bytesTotal: 500_000, bytesRead: 500_000 })
+  assertReads(t, reader, ids[1]!, images[1]!)
+})
+
+test('the reader is no rubber stamp: a flipped bit in any object is found', async (t) => {
+  const store = new MemoryStore()
+  await Repository.init(store, { crypto: 'none', chunker: CHUNKERS[0]!, regionBytes: 64 * KIB })
+  await using repository = await Repository.open(store)
+  const { id } = await repository.backup(new MemorySource(noise(100_000, 3)), { name: 'x', workers: 0 })
+  const objects = await objectsOf(store)
+  new FormatReader(objects).restore(id)
+  for (const [name, bytes] of objects) {
+    const altered = bytes.slice()
+    const at = Math.floor(altered.length / 2)
+    altered[at] = altered[at]! ^ 1
+    t.throws(() => new FormatReader(new Map(objects).set(name, altered)).restore(id), name)
+  }
+})
+
+for (const chunker of CHUNKERS) {
+  test(`${chunker.kind}: Platter reads what an independent writer wrote, and finds all of it known`, async (t) => {
+    const image = sampleImage(1300 * KIB + 777)
+    const { snapshot, objects } = writeRepository(chunker, 256 * KIB, image, allData(image))
+    const store = new MemoryStore()
+    for (const { name, bytes } of objects) t.equal(await store.putIfAbsent(name, [bytes]), 'created')
+    await using repository = await Repository.open(store)
+    t.same((await repository.check({ readData: true, workers: 0 })).findings, [])
+    const target = new MemoryTarget()
+    await repository.restore('latest:independent', target, { workers: 0 })
+    t.ok(same(target.bytes, image), 'restored bit for bit')
+    const found = await repository.snapshot(snapshot)
+    t.same(found.volumes[0]!.badRanges, [{ offset: 4096, length: 512 }])
+
+    const again = await repository.backup(new MemorySource(image), { name: 'again', workers: 0 })
+    t.equal(again.stats.chunksNew, 0)
+    t.equal(again.volumes[0]!.root, found.volumes[0]!.root)
+    t.equal(again.volumes[0]!.imageDigest, found.volumes[0]!.imageDigest)
+  })
+}
