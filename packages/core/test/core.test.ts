@@ -502,30 +502,36 @@ test('a few bytes that claim gigabytes cost nothing', async (t) => {
     [CODEC.zstd, '28b52ffd2064230300aa28b52ffda0ffffffff020010aa', 100],
   ]
   const before = process.memoryUsage.rss()
-  const started = performance.now()
   for (const [codec, stored, length] of claims) {
     for (let i = 0; i < 20; i++) {
       const raw = decodesGuarded(codec, new Uint8Array(Buffer.from(stored, 'hex')), length)
       if (raw !== undefined && length > 7 * 255) throw new Error(`${stored} became ${length} bytes`)
     }
   }
-  t.ok(performance.now() - started < 2000, 'quickly')
   const grown = process.memoryUsage.rss() - before
   t.ok(grown < 100 * MIB, `in little memory (${Math.round(grown / MIB)} MiB)`)
 })
 
-test('a long frame takes no longer than its length', async (t) => {
+test('the time a frame takes grows with its length, not with its square', async (t) => {
   // Blocks of 128 KiB that repeat one byte: next to no work, and the output is as long as a blob can be.
-  const blocks = Array.from({ length: 128 }, (_, i) => (i < 127 ? '020010aa' : 'fbff0faa'))
-  const frame = new Uint8Array(Buffer.from(`28b52ffda0ffffff00${blocks.join('')}`, 'hex'))
-  let fastest = Number.POSITIVE_INFINITY
-  for (let i = 0; i < 5; i++) {
-    const started = performance.now()
-    const raw = decompress(CODEC.zstd, frame, 16 * MIB - 1)
-    fastest = Math.min(fastest, performance.now() - started)
-    if (!sameBytes(raw, new Uint8Array(16 * MIB - 1).fill(0xaa))) t.fail('it decodes to something else')
+  const fastest = (blocks: number): number => {
+    const repeats = Array.from({ length: blocks }, (_, i) => (i < blocks - 1 ? '020010aa' : 'fbff0faa'))
+    const length = (blocks * MIB) / 8 - 1
+    const size = Buffer.alloc(4)
+    size.writeUInt32LE(length)
+    const frame = new Uint8Array(Buffer.from(`28b52ffda0${size.toString('hex')}${repeats.join('')}`, 'hex'))
+    const times = Array.from({ length: 5 }, () => {
+      const started = process.cpuUsage()
+      const raw = decompress(CODEC.zstd, frame, length)
+      const { user, system } = process.cpuUsage(started)
+      if (!sameBytes(raw, new Uint8Array(length).fill(0xaa))) t.fail('it decodes to something else')
+      return user + system
+    })
+    return Math.min(...times)
   }
-  t.ok(fastest < 400, `${Math.round(fastest)} ms`)
+  fastest(8)
+  const ratio = fastest(128) / Math.max(1000, fastest(8))
+  t.ok(ratio < 100, `sixteen times the length takes ${ratio.toFixed(1)} times as long`)
 })
 
 const recordValue: fc.Arbitrary<RecordValue> = fc.letrec<{ value: RecordValue }>((tie) => ({
@@ -639,9 +645,7 @@ test('records are read strictly', async (t) => {
     'a map as key': '818001',
   }
   for (const [what, digits] of Object.entries(refused)) {
-    const started = performance.now()
-    thrownBy(() => decode(digits), 'ERR_CORRUPT_RECORD')
-    t.ok(performance.now() - started < 250, what)
+    t.doesNotThrow(() => thrownBy(() => decode(digits), 'ERR_CORRUPT_RECORD'), what)
   }
   const record = encodeRecord({ name: 'web-01', sizes: [1, 2 ** 40], id: noise(32, 1), inner: { yes: true } })
   for (let length = 0; length < record.length; length++)

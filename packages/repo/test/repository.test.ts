@@ -230,8 +230,8 @@ for (const [what, sizeBytes, regionBytes] of [
   ['the largest image in the smallest regions', Number.MAX_SAFE_INTEGER, 64 * KIB],
   ['the largest image in the largest regions', Number.MAX_SAFE_INTEGER, 256 * MIB],
 ] as const) {
-  test(`a sparse disk: ${what}`, async (t) => {
-    const started = performance.now()
+  // The timeout is for work that grows with the image's size, which would take hours.
+  test(`a sparse disk: ${what}`, { timeout: 120_000 }, async (t) => {
     const middle = Math.floor(sizeBytes / 3)
     const places = [
       { offset: 0, bytes: noise(10_000, 1) },
@@ -286,8 +286,6 @@ for (const [what, sizeBytes, regionBytes] of [
     t.equal(tail!.offset + tail!.length, sizeBytes)
     t.ok(tail!.offset <= 10_000)
     t.same((await repo.check({ readData: true, workers: 0 })).findings, [])
-    const seconds = (performance.now() - started) / 1000
-    t.ok(seconds < 20, `${seconds.toFixed(1)} seconds`)
   })
 }
 
