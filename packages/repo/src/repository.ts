@@ -5,7 +5,9 @@ import {
   defaultCodec,
   newRepositoryId,
   PlatterError,
+  plainRecords,
   type ReadableStore,
+  type RecordSealer,
   type RepositoryId,
   type SnapshotId,
   systemRandom,
@@ -30,6 +32,7 @@ import { deriveRepositoryKeys, type RepositoryKeys } from './config/repository-k
 import { diffTrees } from './diff/diff.ts'
 import { DEFAULT_PACK_BYTES, DEFAULT_REGION_BYTES, MAX_RECORD_BYTES } from './format/limits.ts'
 import { CONFIG_NAME } from './format/object-names.ts'
+import type { SealedStore } from './format/sealed-store.ts'
 import { Image, type ImageOptions } from './image/image.ts'
 import type { ChunkIndex } from './index/chunk-index.ts'
 import { listIndexSegments, loadChunkIndex } from './index/load-index.ts'
@@ -64,6 +67,7 @@ const VERIFIED_SAMPLE = 16
  */
 export class Repository implements AsyncDisposable {
   readonly #store: ReadableStore
+  readonly #records: RecordSealer
   readonly #config: RepositoryConfig
   readonly #keys: RepositoryKeys
   readonly #options: OpenOptions
@@ -75,8 +79,9 @@ export class Repository implements AsyncDisposable {
     this.#store = store
     this.#config = config
     this.#keys = deriveRepositoryKeys(config)
+    this.#records = plainRecords
     this.#options = options
-    this.#catalog = new SnapshotCatalog(store)
+    this.#catalog = new SnapshotCatalog({ store, records: this.#records })
     // Every operation listens to it, and any number may run at once.
     setMaxListeners(0, this.#closing.signal)
   }
@@ -161,6 +166,7 @@ export class Repository implements AsyncDisposable {
     return await backup(
       {
         store,
+        records: this.#records,
         config: this.#config,
         keys: this.#keys,
         codec: codec === 'auto' ? defaultCodec() : codec,
@@ -241,10 +247,10 @@ export class Repository implements AsyncDisposable {
   async check(options: CheckOptions = {}): Promise<CheckReport> {
     this.#assertOpen()
     // A catalog of its own: what was read before is read again.
-    const catalog = new SnapshotCatalog(this.#store)
+    const catalog = new SnapshotCatalog(this.#objects)
     const signal = this.#signal(options.signal)
     return await check(
-      { store: this.#store, config: this.#config, keys: this.#keys, catalog },
+      { ...this.#objects, config: this.#config, keys: this.#keys, catalog },
       { ...options, signal },
     )
   }
@@ -289,8 +295,9 @@ export class Repository implements AsyncDisposable {
   async forget(reference: string, options: { readonly signal?: AbortSignal } = {}): Promise<SnapshotId> {
     const store = this.#writable()
     const signal = this.#signal(options.signal)
+    const objects = { store, records: this.#records }
     const id = await this.#catalog.resolveId(reference, signal)
-    await writeTombstone(store, id, signal)
+    await writeTombstone(objects, id, signal)
     return id
   }
 
@@ -316,6 +323,10 @@ export class Repository implements AsyncDisposable {
     return this.#store as WritableStore
   }
 
+  get #objects(): SealedStore {
+    return { store: this.#store, records: this.#records }
+  }
+
   #assertOpen(): void {
     this.#closing.signal.throwIfAborted()
   }
@@ -334,10 +345,10 @@ export class Repository implements AsyncDisposable {
 
   /** The whole index; read again when other segments are there than last time. */
   async #chunkIndex(signal: AbortSignal | undefined): Promise<ChunkIndex> {
-    const stats = await listIndexSegments(this.#store, signal)
+    const stats = await listIndexSegments(this.#objects, signal)
     const names = stats.map(({ name }) => name).join()
     if (this.#index?.names !== names) {
-      this.#index = { names, index: await loadChunkIndex(this.#store, stats, signal) }
+      this.#index = { names, index: await loadChunkIndex(this.#objects, stats, signal) }
     }
     return this.#index.index
   }

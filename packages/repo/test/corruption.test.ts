@@ -3,6 +3,7 @@ import {
   encodeRecord,
   openRecord,
   PlatterError,
+  plainRecords,
   RECORD_TYPE,
   type RecordType,
   type RecordValue,
@@ -241,7 +242,7 @@ test('every bit of each snapshot, and every length of it', { timeout: 60_000 }, 
       ['the config', await VICTIM.store.get('config')],
     ]
     for (const [i, [what, altered]] of alterations.entries()) {
-      const found = codeOfCall(() => decodeSnapshot(id, altered))
+      const found = codeOfCall(() => decodeSnapshot(id, altered, plainRecords))
       if (found !== 'ERR_CORRUPT_SNAPSHOT') t.fail(`${what}: ${found}`)
       if (i % 100 !== 0 && i < alterations.length - 4) continue
       await withObject(name, altered, async (alter) => {
@@ -288,7 +289,8 @@ test("a damaged snapshot stands in nobody's way", async (t) => {
 test('every bit of each index segment, and every length of it', { timeout: 60_000 }, async (t) => {
   for (const name of await objectNames(VICTIM.store, 'index/')) {
     const bytes = await VICTIM.store.get(name)
-    const code = (altered: Uint8Array): string => codeOfCall(() => decodeIndexSegment(name, altered))
+    const code = (altered: Uint8Array): string =>
+      codeOfCall(() => decodeIndexSegment(name, altered, plainRecords))
     for (let bit = 0; bit < bytes.length * 8; bit++) {
       const found = code(flipped(bytes, bit))
       if (found !== 'ERR_CORRUPT_INDEX') t.fail(`bit ${bit} of ${name}: ${found}`)

@@ -3,6 +3,7 @@ import {
   encodeRecord,
   openRecord,
   PlatterError,
+  plainRecords,
   RECORD_TYPE,
   type RecordType,
   type SnapshotId,
@@ -73,13 +74,18 @@ function sealed(type: RecordType, name: string, payload: Uint8Array): Uint8Array
 
 const RECORDS: readonly [string, RecordType, string, (bytes: Uint8Array) => unknown][] = [
   ['config', RECORD_TYPE.config, 'config', decodeConfig],
-  ['snapshot', RECORD_TYPE.snapshot, `snapshots/${SNAPSHOT}`, (bytes) => decodeSnapshot(SNAPSHOT, bytes)],
+  [
+    'snapshot',
+    RECORD_TYPE.snapshot,
+    `snapshots/${SNAPSHOT}`,
+    (bytes) => decodeSnapshot(SNAPSHOT, bytes, plainRecords),
+  ],
   ['index segment', RECORD_TYPE.index, INDEX, (bytes) => useIndex(bytes)],
 ]
 
 /** Decodes a segment and looks every entry up, as a restore does. */
 function useIndex(bytes: Uint8Array): void {
-  const segment = decodeIndexSegment(INDEX, bytes)
+  const segment = decodeIndexSegment(INDEX, bytes, plainRecords)
   const index = new ChunkIndex([segment, segment])
   for (let i = 0; i < segment.entryCount; i++) {
     const { id, offset, storedBytes, pack } = segment.entry(i)
@@ -155,7 +161,7 @@ test('records that nest, repeat keys or promise much', (t) => {
     const bytes = sealed(RECORD_TYPE.snapshot, name, payload)
     const started = performance.now()
     t.equal(
-      codeOfCall(() => decodeSnapshot(SNAPSHOT, bytes)),
+      codeOfCall(() => decodeSnapshot(SNAPSHOT, bytes, plainRecords)),
       'ERR_CORRUPT_SNAPSHOT',
       what,
     )
@@ -174,10 +180,10 @@ test('records that nest, repeat keys or promise much', (t) => {
 test('what is no fence is not taken for one', async (t) => {
   const id = SNAPSHOT as SnapshotId
   const name = `snapshots/${id}`
-  t.equal(isFence(id, await store.get(name)), false)
-  t.equal(isFence(id, new Uint8Array(0)), false)
-  t.equal(isFence(id, sealed(RECORD_TYPE.fence, 'snapshots/other', encodeRecord({}))), false)
-  t.equal(isFence(id, sealed(RECORD_TYPE.fence, name, encodeRecord({}))), true)
+  t.equal(isFence(id, await store.get(name), plainRecords), false)
+  t.equal(isFence(id, new Uint8Array(0), plainRecords), false)
+  t.equal(isFence(id, sealed(RECORD_TYPE.fence, 'snapshots/other', encodeRecord({})), plainRecords), false)
+  t.equal(isFence(id, sealed(RECORD_TYPE.fence, name, encodeRecord({})), plainRecords), true)
 })
 
 test('a pack with a wrong directory under a right hash', { timeout: 60_000 }, async (t) => {
@@ -335,7 +341,7 @@ test('errors name the object', async (t) => {
   const bytes = await store.get(INDEX)
   bytes[100]! ^= 1
   try {
-    decodeIndexSegment(INDEX, bytes)
+    decodeIndexSegment(INDEX, bytes, plainRecords)
     t.fail('It was taken.')
   } catch (error) {
     t.ok(error instanceof PlatterError)

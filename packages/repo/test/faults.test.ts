@@ -3,6 +3,7 @@ import {
   type ErrorCode,
   encodeRecord,
   PlatterError,
+  plainRecords,
   RECORD_TYPE,
   type SnapshotId,
   type Store,
@@ -175,7 +176,7 @@ for (const workers of [0, 2]) {
     let named = 0
     let early = 0
     for (const segment of segments) {
-      for (const { id } of decodeIndexSegment(segment, await store.get(segment)).packs) {
+      for (const { id } of decodeIndexSegment(segment, await store.get(segment), plainRecords).packs) {
         const end = at(packName(id), 'end')
         if (end < 0 || end > at(segment, 'begin')) early++
         named++
@@ -276,7 +277,7 @@ test('a session that was fenced commits nothing', async (t) => {
 
 test('a pack that would not be readable is not swallowed on its way to the store', async (t) => {
   const uploader = new PackUploader(
-    new MemoryStore(),
+    { store: new MemoryStore(), records: plainRecords },
     'ab'.repeat(16) as SnapshotId,
     new AbortController().signal,
   )

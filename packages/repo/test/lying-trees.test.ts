@@ -3,6 +3,7 @@ import {
   newSessionId,
   nodeIdFrom,
   packIdFrom,
+  plainRecords,
   type SnapshotId,
   systemRandom,
 } from '@platter/core'
@@ -91,12 +92,12 @@ class Forge {
     await this.store.putIfAbsent(packName(packId), [file])
     const listed: IndexedPack = { id: packId, fileBytes: file.length, entries: sealed.entries.map(lie) }
     const segment = indexSegmentName(id, 0)
-    await this.store.putIfAbsent(segment, encodeIndexSegment(segment, [listed]))
+    await this.store.putIfAbsent(segment, encodeIndexSegment(segment, [listed], plainRecords))
     const { volumes, ...snapshot } = await (await Repository.open(this.store)).snapshot(this.honest)
     const volume = { ...volumes[0]!, sizeBytes, root: nodeIdFrom(root) }
     await this.store.putIfAbsent(
       snapshotName(id),
-      encodeSnapshot({ ...snapshot, id, name: 'forged', volumes: [volume] }),
+      encodeSnapshot({ ...snapshot, id, name: 'forged', volumes: [volume] }, plainRecords),
     )
     this.#blobs.length = 0
     return id

@@ -12,6 +12,7 @@ import {
   packIdFrom,
   parseRepositoryId,
   parseSessionId,
+  plainRecords,
   type RandomSource,
   type Store,
 } from '@platter/core'
@@ -747,7 +748,11 @@ test('index segments and the index made of them name every blob', async (t) => {
     const segments = segmentSpecs.map((specs, i) => {
       const packs = specs.map((spec) => indexedPack(spec))
       const name = indexSegmentName(session, i)
-      const segment = decodeIndexSegment(name, joined(encodeIndexSegment(name, packs)))
+      const segment = decodeIndexSegment(
+        name,
+        joined(encodeIndexSegment(name, packs, plainRecords)),
+        plainRecords,
+      )
       assertSame(
         segment.packs,
         packs.map(({ id, fileBytes, entries }) => ({ id, fileBytes, entryCount: entries.length })),
@@ -808,7 +813,11 @@ test('an index of many blobs finds each', async (t) => {
   })
   const segments = [0, 1].map((i) => {
     const name = indexSegmentName(session, i)
-    return decodeIndexSegment(name, joined(encodeIndexSegment(name, packs.slice(i * 10, i * 10 + 10))))
+    return decodeIndexSegment(
+      name,
+      joined(encodeIndexSegment(name, packs.slice(i * 10, i * 10 + 10), plainRecords)),
+      plainRecords,
+    )
   })
   const index = new ChunkIndex(segments)
   for (const { id, entries } of packs) {
@@ -927,7 +936,11 @@ test('nodes, snapshots and configs come back as they were', async (t) => {
         ],
         stats: { bytesTotal, bytesRead, bytesHole, bytesNew, bytesStored, chunksNew, chunksKnown, seconds },
       }
-      assertSame(decodeSnapshot(original.id, joined(encodeSnapshot(original))), original, 'a snapshot')
+      assertSame(
+        decodeSnapshot(original.id, joined(encodeSnapshot(original, plainRecords)), plainRecords),
+        original,
+        'a snapshot',
+      )
     }),
     { numRuns: 200 },
   )
@@ -1048,7 +1061,7 @@ async function fingerprints(store: Store, snapshot: Snapshot): Promise<Record<st
     program: 'platter 0.0.0',
     stats: { ...snapshot.stats, seconds: 1.5 },
   }
-  found[`snapshots/${snapshot.id}`] = sha256(joined(encodeSnapshot(fixed)))
+  found[`snapshots/${snapshot.id}`] = sha256(joined(encodeSnapshot(fixed, plainRecords)))
   return found
 }
 

@@ -100,7 +100,7 @@ export class BackupRun {
     this.#input = input
     const { context, session, source, options, workers } = input
     const { keys, config } = context
-    this.#uploader = new PackUploader(context.store, session.id, this.#abort.signal)
+    this.#uploader = new PackUploader(context, session.id, this.#abort.signal)
     this.#nodes = new SmallPacks(this.#uploader, config.packBytes, context.random)
     this.#leftovers = new SmallPacks(this.#uploader, config.packBytes, context.random)
     const nodeHasher = createHasher(keys.nodeId)

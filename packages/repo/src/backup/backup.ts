@@ -5,6 +5,7 @@ import {
   type CodecName,
   PlatterError,
   type RandomSource,
+  type RecordSealer,
   type WritableStore,
 } from '@platter/core'
 import type { BackupOptions } from '../api/backup-types.ts'
@@ -29,6 +30,7 @@ import { BackupRun } from './backup-run.ts'
 /** What a backup needs of an open repository. */
 export interface BackupContext {
   readonly store: WritableStore
+  readonly records: RecordSealer
   readonly config: RepositoryConfig
   readonly keys: RepositoryKeys
   readonly codec: CodecName
@@ -54,9 +56,9 @@ export async function backup(
   const signal = options.signal ?? new AbortController().signal
   signal.throwIfAborted()
 
-  const session = await WriterSession.begin(context.store, context.random, signal)
+  const session = await WriterSession.begin(context, context.random, signal)
   const { chunker, regionBytes } = context.config
-  const claims = await loadClaims(context.store, workers, chunker, regionBytes, signal)
+  const claims = await loadClaims(context, workers, chunker, regionBytes, signal)
   const parent = await context.findParent(name)
 
   const run = new BackupRun({ context, source, options, session, claims, workers, signal, started })

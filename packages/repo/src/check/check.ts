@@ -1,4 +1,10 @@
-import { fromTransported, PlatterError, type ReadableStore, type SnapshotId } from '@platter/core'
+import {
+  fromTransported,
+  PlatterError,
+  type ReadableStore,
+  type RecordSealer,
+  type SnapshotId,
+} from '@platter/core'
 import type { CheckOptions, CheckProgress, CheckReport } from '../api/check-types.ts'
 import type { Snapshot } from '../api/snapshot-types.ts'
 import { mapConcurrently } from '../concurrency/map-concurrently.ts'
@@ -28,6 +34,7 @@ const CONCURRENCY = 8
 /** What a check needs of an open repository. */
 export interface CheckContext {
   readonly store: ReadableStore
+  readonly records: RecordSealer
   readonly config: RepositoryConfig
   readonly keys: RepositoryKeys
   readonly catalog: SnapshotCatalog
@@ -100,12 +107,12 @@ class Check {
   }
 
   async #checkIndex(): Promise<ChunkIndex> {
-    const { store } = this.#context
-    const stats = await listIndexSegments(store, this.#signal)
+    const { store, records } = this.#context
+    const stats = await listIndexSegments(this.#context, this.#signal)
     const read = async ({ name }: { name: string }): Promise<IndexSegment | undefined> => {
       try {
         const bytes = await store.get(name, { maxBytes: MAX_INDEX_SEGMENT_BYTES, signal: this.#signal })
-        const segment = decodeIndexSegment(name, bytes)
+        const segment = decodeIndexSegment(name, bytes, records)
         // Each entry is decoded once here, so that building the index cannot fail on one of them.
         for (let i = 0; i < segment.entryCount; i++) segment.entry(i)
         return segment

@@ -1,11 +1,10 @@
 import {
   HASH_BYTES,
-  openRecord,
   type PackId,
   PlatterError,
   packIdFrom,
   RECORD_TYPE,
-  sealRecord,
+  type RecordSealer,
 } from '@platter/core'
 import { BLOB_ENTRY_BYTES, type BlobEntry, readBlobEntry, writeBlobEntry } from './blob-entry.ts'
 import { MAX_PACK_FILE_BYTES } from './limits.ts'
@@ -35,7 +34,11 @@ const PACK_BYTES = HASH_BYTES + 8
  * Encodes an index segment: head (entry count 4, pack count 4, reserved 8); packs (id 32, file length 4, entry
  * count 4); ids (32 each, ascending); pack number of each entry (4); the rest of each blob entry (16).
  */
-export function encodeIndexSegment(name: string, packs: readonly IndexedPack[]): Uint8Array[] {
+export function encodeIndexSegment(
+  name: string,
+  packs: readonly IndexedPack[],
+  records: RecordSealer,
+): Uint8Array[] {
   const rows = packs.flatMap((pack, number) => pack.entries.map((entry) => ({ entry, number })))
   rows.sort((a, b) => Buffer.compare(a.entry.id, b.entry.id))
   const idsAt = HEAD_BYTES + packs.length * PACK_BYTES
@@ -59,7 +62,7 @@ export function encodeIndexSegment(name: string, packs: readonly IndexedPack[]):
     view.setUint32(numbersAt + i * 4, number, true)
     payload.set(scratch.subarray(HASH_BYTES), placesAt + i * PLACE_BYTES)
   })
-  return sealRecord(RECORD_TYPE.index, name, payload)
+  return records.seal(RECORD_TYPE.index, name, payload)
 }
 
 const PLACE_BYTES = BLOB_ENTRY_BYTES - HASH_BYTES
@@ -69,9 +72,9 @@ const PLACE_BYTES = BLOB_ENTRY_BYTES - HASH_BYTES
  *
  * @throws ERR_CORRUPT_INDEX, ERR_UNSUPPORTED_VERSION
  */
-export function decodeIndexSegment(name: string, bytes: Uint8Array): IndexSegment {
+export function decodeIndexSegment(name: string, bytes: Uint8Array, records: RecordSealer): IndexSegment {
   try {
-    return decodePayload(name, openRecord(RECORD_TYPE.index, name, bytes))
+    return decodePayload(name, records.open(RECORD_TYPE.index, name, bytes))
   } catch (cause) {
     if (PlatterError.is(cause, 'ERR_UNSUPPORTED_VERSION')) throw cause
     const why = cause instanceof Error ? cause.message : String(cause)

@@ -2,13 +2,12 @@ import {
   encodeRecord,
   HASH_BYTES,
   nodeIdFrom,
-  openRecord,
   PlatterError,
   parseSessionId,
   RECORD_TYPE,
   RecordReader,
+  type RecordSealer,
   type SnapshotId,
-  sealRecord,
 } from '@platter/core'
 import type { BackupStats } from '../api/backup-types.ts'
 import type { Snapshot, Volume } from '../api/snapshot-types.ts'
@@ -26,7 +25,7 @@ const VERSION = 1
 const MAX_VOLUMES = 1024
 
 /** Encodes the object whose creation commits a snapshot. */
-export function encodeSnapshot(snapshot: Snapshot): Uint8Array[] {
+export function encodeSnapshot(snapshot: Snapshot, records: RecordSealer): Uint8Array[] {
   const payload = encodeRecord({
     version: VERSION,
     requiredFeatures: [],
@@ -45,14 +44,14 @@ export function encodeSnapshot(snapshot: Snapshot): Uint8Array[] {
     })),
     stats: { ...snapshot.stats },
   })
-  return sealRecord(RECORD_TYPE.snapshot, snapshotName(snapshot.id), payload)
+  return records.seal(RECORD_TYPE.snapshot, snapshotName(snapshot.id), payload)
 }
 
 /** @throws ERR_CORRUPT_SNAPSHOT, ERR_UNSUPPORTED_VERSION, ERR_UNSUPPORTED_FEATURE */
-export function decodeSnapshot(id: SnapshotId, bytes: Uint8Array): Snapshot {
+export function decodeSnapshot(id: SnapshotId, bytes: Uint8Array, records: RecordSealer): Snapshot {
   const name = snapshotName(id)
   try {
-    const record = RecordReader.decode(openRecord(RECORD_TYPE.snapshot, name, bytes), `snapshot ${id}`)
+    const record = RecordReader.decode(records.open(RECORD_TYPE.snapshot, name, bytes), `snapshot ${id}`)
     assertReadable(record, name)
     return readSnapshot(id, record)
   } catch (cause) {
@@ -70,9 +69,9 @@ export function decodeSnapshot(id: SnapshotId, bytes: Uint8Array): Snapshot {
 }
 
 /** Whether what stands under a snapshot's name is the fence that keeps a dead session from committing. */
-export function isFence(id: SnapshotId, bytes: Uint8Array): boolean {
+export function isFence(id: SnapshotId, bytes: Uint8Array, records: RecordSealer): boolean {
   try {
-    openRecord(RECORD_TYPE.fence, snapshotName(id), bytes)
+    records.open(RECORD_TYPE.fence, snapshotName(id), bytes)
     return true
   } catch {
     return false

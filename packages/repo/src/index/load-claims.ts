@@ -1,6 +1,7 @@
-import { HASH_BYTES, type ReadableStore } from '@platter/core'
+import { HASH_BYTES } from '@platter/core'
 import type { ChunkerSettings } from '../config/repository-config.ts'
 import { MIN_HOLE_BYTES } from '../format/limits.ts'
+import type { SealedStore } from '../format/sealed-store.ts'
 import { ClaimTable } from './claim-table.ts'
 import { listIndexSegments, readIndexSegments } from './load-index.ts'
 
@@ -35,19 +36,19 @@ const ENTRY_BYTES = HASH_BYTES + 20
 
 /** Reads the whole index into a claim table, one segment after the other. */
 export async function loadClaims(
-  store: ReadableStore,
+  objects: SealedStore,
   workers: number,
   chunker: ChunkerSettings,
   regionBytes: number,
   signal: AbortSignal,
 ): Promise<Claims> {
-  const stats = await listIndexSegments(store, signal)
+  const stats = await listIndexSegments(objects, signal)
   const known = Math.ceil(stats.reduce((sum, { sizeBytes }) => sum + sizeBytes, 0) / ENTRY_BYTES)
   // Chunks of the shortest length, and shorter ones in front of each hole; the rest is for nodes.
   const claimsPerRegion =
     Math.ceil(regionBytes / chunker.minBytes) + Math.ceil(regionBytes / MIN_HOLE_BYTES) + 1024
   const claims = new Claims(known, 2 * Math.max(1, workers) * claimsPerRegion)
-  for await (const { ids } of readIndexSegments(store, stats, signal)) {
+  for await (const { ids } of readIndexSegments(objects, stats, signal)) {
     for (let at = 0; at < ids.length; at += HASH_BYTES) claims.table.claim(ids.subarray(at, at + HASH_BYTES))
   }
   return claims

@@ -1,15 +1,16 @@
-import type { ReadableStore, StoreStat } from '@platter/core'
+import type { StoreStat } from '@platter/core'
 import { mapConcurrently } from '../concurrency/map-concurrently.ts'
 import { decodeIndexSegment, type IndexSegment } from '../format/index-segment.ts'
 import { MAX_INDEX_SEGMENT_BYTES } from '../format/limits.ts'
 import { INDEX_PREFIX, indexSessionOfName } from '../format/object-names.ts'
+import type { SealedStore } from '../format/sealed-store.ts'
 import { ChunkIndex } from './chunk-index.ts'
 
 /** Requests under way at once while segments are read. */
 const CONCURRENCY = 8
 
 /** Names and sizes of all index segments, in the order of their names. */
-export async function listIndexSegments(store: ReadableStore, signal?: AbortSignal): Promise<StoreStat[]> {
+export async function listIndexSegments({ store }: SealedStore, signal?: AbortSignal): Promise<StoreStat[]> {
   const found: StoreStat[] = []
   for await (const stat of store.list(INDEX_PREFIX, callOptions(signal))) {
     if (indexSessionOfName(stat.name) !== undefined) found.push(stat)
@@ -23,25 +24,25 @@ export async function listIndexSegments(store: ReadableStore, signal?: AbortSign
  * @throws ERR_CORRUPT_INDEX, and what the store throws.
  */
 export async function* readIndexSegments(
-  store: ReadableStore,
+  { store, records }: SealedStore,
   stats: readonly StoreStat[],
   signal?: AbortSignal,
 ): AsyncGenerator<IndexSegment> {
   const read = async ({ name }: StoreStat): Promise<IndexSegment> => {
     const bytes = await store.get(name, { ...callOptions(signal), maxBytes: MAX_INDEX_SEGMENT_BYTES })
-    return decodeIndexSegment(name, bytes)
+    return decodeIndexSegment(name, bytes, records)
   }
   yield* mapConcurrently(stats, CONCURRENCY, read)
 }
 
 /** All index segments as one index for looking blobs up. @throws ERR_CORRUPT_INDEX, and what the store throws. */
 export async function loadChunkIndex(
-  store: ReadableStore,
+  objects: SealedStore,
   stats: readonly StoreStat[],
   signal?: AbortSignal,
 ): Promise<ChunkIndex> {
   const segments: IndexSegment[] = []
-  for await (const segment of readIndexSegments(store, stats, signal)) segments.push(segment)
+  for await (const segment of readIndexSegments(objects, stats, signal)) segments.push(segment)
   return new ChunkIndex(segments)
 }
 

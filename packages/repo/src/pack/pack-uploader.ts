@@ -14,6 +14,7 @@ import {
   readPackDirectory,
   readPackTrailer,
 } from '../format/pack-file.ts'
+import type { SealedStore } from '../format/sealed-store.ts'
 
 /** Puts under way at once: one is written while another is synced. */
 const CONCURRENCY = 3
@@ -23,7 +24,7 @@ const CONCURRENCY = 3
  * durable, so whatever the index names is there, whenever the process dies.
  */
 export class PackUploader {
-  readonly #store: WritableStore
+  readonly #objects: SealedStore<WritableStore>
   readonly #session: SessionId
   #signal: AbortSignal | undefined
   readonly #running = new Set<Promise<void>>()
@@ -33,8 +34,8 @@ export class PackUploader {
   #failure: unknown
   #bytesStored = 0
 
-  constructor(store: WritableStore, session: SessionId, signal: AbortSignal) {
-    this.#store = store
+  constructor(objects: SealedStore<WritableStore>, session: SessionId, signal: AbortSignal) {
+    this.#objects = objects
     this.#session = session
     this.#signal = signal
   }
@@ -94,7 +95,7 @@ export class PackUploader {
   async #put(pack: IndexedPack, file: Uint8Array): Promise<void> {
     try {
       const name = packName(pack.id)
-      await this.#store.putIfAbsent(name, [file], this.#callOptions)
+      await this.#objects.store.putIfAbsent(name, [file], this.#callOptions)
       this.#bytesStored += file.length
       this.#stored.push(pack)
       if (this.#stored.length >= PACKS_PER_INDEX_SEGMENT) this.#writeSegment()
@@ -113,11 +114,12 @@ export class PackUploader {
     const packs = this.#stored
     this.#stored = []
     const name = indexSegmentName(this.#session, this.#segments++)
-    const parts = encodeIndexSegment(name, packs)
+    const { records } = this.#objects
+    const parts = encodeIndexSegment(name, packs, records)
     // What could not be read again is never written.
-    decodeIndexSegment(name, Buffer.concat(parts))
+    decodeIndexSegment(name, Buffer.concat(parts), records)
     const write = async (): Promise<void> => {
-      if ((await this.#store.putIfAbsent(name, parts, this.#callOptions)) === 'exists') {
+      if ((await this.#objects.store.putIfAbsent(name, parts, this.#callOptions)) === 'exists') {
         throw new PlatterError('ERR_STORE_IO', `The object ${name} exists although this session is new.`, {
           object: name,
         })

@@ -6,11 +6,11 @@ import {
   RECORD_TYPE,
   type ReadableStore,
   type SessionId,
-  sealRecord,
   type WritableStore,
 } from '@platter/core'
 import type { Snapshot } from '../api/snapshot-types.ts'
 import { sessionName, snapshotName } from '../format/object-names.ts'
+import type { SealedStore } from '../format/sealed-store.ts'
 import { decodeSnapshot, encodeSnapshot } from '../format/snapshot-record.ts'
 
 const VERSION = 1
@@ -23,10 +23,10 @@ const GC_PREFIX = 'gc/'
 export class WriterSession {
   readonly id: SessionId
   readonly generation: number
-  readonly #store: WritableStore
+  readonly #objects: SealedStore<WritableStore>
 
-  private constructor(store: WritableStore, id: SessionId, generation: number) {
-    this.#store = store
+  private constructor(objects: SealedStore<WritableStore>, id: SessionId, generation: number) {
+    this.#objects = objects
     this.id = id
     this.generation = generation
   }
@@ -36,22 +36,23 @@ export class WriterSession {
    * after the intent is durable, and the intent written anew until it did not move in between.
    */
   static async begin(
-    store: WritableStore,
+    objects: SealedStore<WritableStore>,
     random: RandomSource,
     signal: AbortSignal,
   ): Promise<WriterSession> {
+    const { store, records } = objects
     const id = newSessionId(random)
     let generation = await newestGeneration(store, signal)
     for (let intent = 0; ; intent++) {
       const name = sessionName(id, intent)
-      const record = sealRecord(RECORD_TYPE.session, name, encodeRecord({ version: VERSION, generation }))
+      const record = records.seal(RECORD_TYPE.session, name, encodeRecord({ version: VERSION, generation }))
       if ((await store.putIfAbsent(name, record, { signal })) === 'exists') {
         throw new PlatterError('ERR_STORE_IO', `The object ${name} exists although this session is new.`, {
           object: name,
         })
       }
       const now = await newestGeneration(store, signal)
-      if (now === generation) return new WriterSession(store, id, generation)
+      if (now === generation) return new WriterSession(objects, id, generation)
       generation = now
     }
   }
@@ -63,12 +64,11 @@ export class WriterSession {
    * @throws ERR_SESSION_FENCED when a collector took the session's place; then nothing was committed.
    */
   async commit(snapshot: Snapshot, signal: AbortSignal): Promise<number> {
-    const record = encodeSnapshot(snapshot)
-    // What could not be read again is never committed.
-    decodeSnapshot(this.id, Buffer.concat(record))
+    const { store, records } = this.#objects
+    const record = encodeSnapshot(snapshot, records)
     // Read as a reader will: a snapshot that cannot be read would stand in the way of every listing.
-    decodeSnapshot(snapshot.id, new Uint8Array(Buffer.concat(record)))
-    const outcome = await this.#store.putIfAbsent(snapshotName(this.id), record, { signal })
+    decodeSnapshot(snapshot.id, new Uint8Array(Buffer.concat(record)), records)
+    const outcome = await store.putIfAbsent(snapshotName(this.id), record, { signal })
     if (outcome === 'exists') {
       throw new PlatterError(
         'ERR_SESSION_FENCED',

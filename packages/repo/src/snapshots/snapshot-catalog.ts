@@ -1,12 +1,4 @@
-import {
-  encodeRecord,
-  PlatterError,
-  RECORD_TYPE,
-  type ReadableStore,
-  type SnapshotId,
-  sealRecord,
-  type WritableStore,
-} from '@platter/core'
+import { encodeRecord, PlatterError, RECORD_TYPE, type SnapshotId, type WritableStore } from '@platter/core'
 import type { Snapshot } from '../api/snapshot-types.ts'
 import { mapConcurrently } from '../concurrency/map-concurrently.ts'
 import { MAX_RECORD_BYTES } from '../format/limits.ts'
@@ -18,6 +10,7 @@ import {
   snapshotIdOfName,
   snapshotName,
 } from '../format/object-names.ts'
+import type { SealedStore } from '../format/sealed-store.ts'
 import { decodeSnapshot, isFence } from '../format/snapshot-record.ts'
 
 const CONCURRENCY = 16
@@ -41,12 +34,12 @@ export interface SnapshotFilter {
 
 /** The committed snapshots of a repository that are not forgotten. */
 export class SnapshotCatalog {
-  readonly #store: ReadableStore
+  readonly #objects: SealedStore
   /** Snapshots never change, so one read is enough. */
   readonly #read = new Map<SnapshotId, Snapshot>()
 
-  constructor(store: ReadableStore) {
-    this.#store = store
+  constructor(objects: SealedStore) {
+    this.#objects = objects
   }
 
   /** Ids of all snapshots and fences, in no order. Names are enough for this; nothing is read. */
@@ -54,12 +47,12 @@ export class SnapshotCatalog {
     const options = signal === undefined ? {} : { signal }
     const forgotten = new Set<SnapshotId>()
     // Tombstones first: a snapshot forgotten in between is then listed, never one missed.
-    for await (const { name } of this.#store.list(FORGET_PREFIX, options)) {
+    for await (const { name } of this.#objects.store.list(FORGET_PREFIX, options)) {
       const id = forgottenIdOfName(name)
       if (id !== undefined) forgotten.add(id)
     }
     const ids: SnapshotId[] = []
-    for await (const { name } of this.#store.list(SNAPSHOTS_PREFIX, options)) {
+    for await (const { name } of this.#objects.store.list(SNAPSHOTS_PREFIX, options)) {
       const id = snapshotIdOfName(name)
       if (id !== undefined && !forgotten.has(id)) ids.push(id)
     }
@@ -75,9 +68,9 @@ export class SnapshotCatalog {
     const known = this.#read.get(id)
     if (known !== undefined) return known
     const options = { maxBytes: MAX_RECORD_BYTES, ...(signal === undefined ? {} : { signal }) }
-    const bytes = await this.#store.get(snapshotName(id), options)
-    if (isFence(id, bytes)) return undefined
-    const snapshot = decodeSnapshot(id, bytes)
+    const bytes = await this.#objects.store.get(snapshotName(id), options)
+    if (isFence(id, bytes, this.#objects.records)) return undefined
+    const snapshot = decodeSnapshot(id, bytes, this.#objects.records)
     this.#read.set(id, snapshot)
     return snapshot
   }
@@ -164,12 +157,12 @@ export class SnapshotCatalog {
 
 /** Marks a snapshot as forgotten. Doing so twice is harmless. */
 export async function writeTombstone(
-  store: WritableStore,
+  { store, records }: SealedStore<WritableStore>,
   id: SnapshotId,
   signal?: AbortSignal,
 ): Promise<void> {
   const name = forgetName(id)
-  const record = sealRecord(RECORD_TYPE.forget, name, encodeRecord({ version: FORGET_VERSION }))
+  const record = records.seal(RECORD_TYPE.forget, name, encodeRecord({ version: FORGET_VERSION }))
   await store.putIfAbsent(name, record, signal === undefined ? {} : { signal })
 }
 
