@@ -49,7 +49,7 @@ export interface PlannedSnapshot extends RetentionDecision<Snapshot> {
  * index hold of them.
  */
 export interface ForgetPlan {
-  /** Every snapshot that was looked at, by name, then host, then time. */
+  /** Every snapshot that was looked at: for a policy by name, then host, then time; named ones oldest first. */
   readonly snapshots: readonly PlannedSnapshot[]
   /**
    * Stored bytes that no snapshot needs once all planned ones are forgotten: at least the sum of what each frees
