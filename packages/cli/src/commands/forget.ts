@@ -39,7 +39,7 @@ const KEEP_OPTIONS: OptionTable = {
   'keep-within': {
     kind: 'value',
     placeholder: 'DURATION',
-    help: 'Keep all that are so much older than the newest, such as 30d or 1y6m.',
+    help: 'Keep all at most this much older than the newest, such as 30d or 1y6m.',
   },
   'keep-tag': { kind: 'value', placeholder: 'TAG', repeatable: true, help: 'Keep all with this tag.' },
 }
@@ -65,10 +65,10 @@ export const forget: Command = {
     'dry-run': { kind: 'flag', help: 'Only show what would be forgotten, and what that would free.' },
   },
   notes:
-    'Forgets the snapshots that are named, or those that no --keep option keeps. Images of\n' +
-    'one name from one machine are looked at together; the newest always stays, and so\n' +
-    'does what is dated in the future. Hours, days and so on without a snapshot do not\n' +
-    'count. The space that only forgotten snapshots needed is not freed by this.',
+    'Forgets the snapshots that are named, or those that no --keep option keeps. Images\n' +
+    'of one name from one machine are looked at together; the newest always stays, and\n' +
+    'so does what is dated in the future. Hours, days and so on without a snapshot do\n' +
+    'not count. The space that only forgotten snapshots needed is not freed by this.',
   whenInterrupted: 'What was forgotten until then stays forgotten. Run it again for the rest.',
 
   async run(call: Call): Promise<ExitCode> {
@@ -206,6 +206,8 @@ function summaryOf({ snapshots, bytesFreed }: ForgetPlan, dryRun: boolean): stri
   const others = kept === 0 ? '' : ` and ${dryRun ? 'keep' : 'kept'} ${formatCount(kept)}`
   const unchanged = dryRun ? '; nothing was changed' : ''
   const freed =
-    bytesFreed === undefined ? '' : ` ${formatBytes(bytesFreed)} of data is needed by no other snapshot.`
+    bytesFreed === undefined || removed === 0
+      ? ''
+      : ` ${formatBytes(bytesFreed)} of data is needed by no other snapshot.`
   return `${forgot}${others}${unchanged}.${freed}`
 }
