@@ -33,29 +33,22 @@ export function checkPolicy(policy: RetentionPolicy): CheckedPolicy {
   // A misspelt rule would be a rule left out, and cost snapshots.
   const unknown = Object.keys(policy).find((field) => !FIELDS.has(field))
   if (unknown !== undefined) throw invalid(`A retention policy has no rule '${unknown}'.`)
-  const [last, hours, days, weeks, months, years] = COUNTS.map((field) => countOf(policy, field)) as [
-    number,
-    number,
-    number,
-    number,
-    number,
-    number,
-  ]
   const { keepWithin } = policy
   const within =
     keepWithin === undefined ? undefined : { text: keepWithin, duration: parseDuration(keepWithin) }
   const tags = tagsOf(policy)
-  if (last + hours + days + weeks + months + years + tags.size === 0 && within === undefined) {
-    throw invalid('A retention policy must have a rule that keeps something; this one would keep nothing.')
-  }
+  const last = countOf(policy, 'keepLast')
   const calendar: CalendarRule[] = [
-    { rule: 'hourly', period: 'hour', count: hours },
-    { rule: 'daily', period: 'day', count: days },
-    { rule: 'weekly', period: 'week', count: weeks },
-    { rule: 'monthly', period: 'month', count: months },
-    { rule: 'yearly', period: 'year', count: years },
+    { rule: 'hourly', period: 'hour', count: countOf(policy, 'keepHourly') },
+    { rule: 'daily', period: 'day', count: countOf(policy, 'keepDaily') },
+    { rule: 'weekly', period: 'week', count: countOf(policy, 'keepWeekly') },
+    { rule: 'monthly', period: 'month', count: countOf(policy, 'keepMonthly') },
+    { rule: 'yearly', period: 'year', count: countOf(policy, 'keepYearly') },
   ]
-  return { last, calendar: calendar.filter(({ count }) => count > 0), within, tags }
+  const active = calendar.filter(({ count }) => count > 0)
+  if (last === 0 && active.length === 0 && tags.size === 0 && within === undefined)
+    throw invalid('A retention policy must have a rule that keeps something; this one would keep nothing.')
+  return { last, calendar: active, within, tags }
 }
 
 function countOf(policy: RetentionPolicy, field: (typeof COUNTS)[number]): number {
