@@ -1,6 +1,6 @@
 // Plans of what to forget: what that would free, and carrying them out.
 
-import type { ReadableStore, SnapshotId, Store } from '@platter/core'
+import { plainRecords, type ReadableStore, type SnapshotId, type Store } from '@platter/core'
 import { MemorySource, MemoryStore, MemoryTarget } from '@platter/fs-adapters'
 import { FaultStore } from '@platter/fs-adapters/testing'
 import {
@@ -51,7 +51,7 @@ async function backUp(
 async function entriesIn(store: Store): Promise<{ id: string; type: number; storedBytes: number }[]> {
   const entries: { id: string; type: number; storedBytes: number }[] = []
   for (const name of await objectNames(store, 'index/')) {
-    const segment = decodeIndexSegment(name, await store.get(name))
+    const segment = decodeIndexSegment(name, await store.get(name), plainRecords)
     for (let i = 0; i < segment.entryCount; i++) {
       const { id, type, storedBytes } = segment.entry(i)
       entries.push({ id: Buffer.from(id).toString('hex'), type, storedBytes })
