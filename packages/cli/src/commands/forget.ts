@@ -3,13 +3,14 @@ import type { Call, Command } from '../command-line/command.ts'
 import { ExitCode } from '../exit-code.ts'
 import { formatItems } from '../format/amounts.ts'
 import { snapshotTable } from '../format/snapshot-text.ts'
+import { KEY_OPTIONS } from '../repository/credentials.ts'
 import { openRepository } from '../repository/open-repository.ts'
 
 export const forget: Command = {
   name: 'forget',
   summary: 'Take snapshots off the list.',
   operands: ['REPO', 'SNAPSHOT...'],
-  options: {},
+  options: KEY_OPTIONS,
   notes: 'The space that only they needed is not freed by this.',
 
   async run(call: Call): Promise<ExitCode> {
