@@ -24,10 +24,10 @@ import { WINDOW_BYTES } from './slice-decoder.ts'
 import { type RegionSlice, sliceRegion } from './slice-region.ts'
 
 const TASKS_PER_WORKER = 2
-/** Stored bytes read ahead of the workers. */
-const MAX_FETCHED_BYTES = 32 * 1024 * 1024
-/** Restored bytes under way to a target that the main thread writes. */
-const MAX_PIECE_BYTES = 40 * 1024 * 1024
+/** Stored bytes read ahead, for each worker. */
+const FETCHED_BYTES_PER_WORKER = 8 * 1024 * 1024
+/** Restored bytes under way from each worker to a target that the main thread writes: a slice. */
+const PIECE_BYTES_PER_WORKER = 8 * 1024 * 1024
 /** Step in which a blank stretch is compared with a target. */
 const COMPARE_BYTES = 8 * 1024 * 1024
 
@@ -64,6 +64,7 @@ export class RestoreRun {
   readonly #stop = new Int32Array(new SharedArrayBuffer(4))
   readonly #abort = new AbortController()
   readonly #inFlight: number[]
+  readonly #maxFetchedBytes: number
   /** For each worker, when the last slice assigned to it has been posted. */
   readonly #posted: Promise<void>[]
   readonly #slices = new Map<number, SliceInFlight>()
@@ -85,6 +86,7 @@ export class RestoreRun {
     const { workers, keys, target, tree, options } = input
     const threads = Math.max(1, workers)
     this.#inFlight = new Array<number>(threads).fill(0)
+    this.#maxFetchedBytes = threads * FETCHED_BYTES_PER_WORKER
     this.#posted = this.#inFlight.map(() => Promise.resolve())
     if (options.onlyDifferent !== true) this.#digests = new RegionDigests(tree.regionBytes, keys)
     if (target.sequential) {
@@ -98,7 +100,7 @@ export class RestoreRun {
         keys,
         stop: this.#stop.buffer as SharedArrayBuffer,
         fd: target.sequential ? undefined : target.direct?.fd,
-        maxPieces: Math.max(2, Math.floor(MAX_PIECE_BYTES / WINDOW_BYTES / threads)),
+        maxPieces: PIECE_BYTES_PER_WORKER / WINDOW_BYTES,
         digest: this.#digests !== undefined,
       }),
       (worker, reply) => this.#receive(worker, reply),
@@ -157,7 +159,7 @@ export class RestoreRun {
     const plan = planSlice(leaf, slice, index, same)
     const worker = await this.#freeWorker()
     await this.#until(
-      () => this.#fetchedBytes === 0 || this.#fetchedBytes + plan.storedBytes <= MAX_FETCHED_BYTES,
+      () => this.#fetchedBytes === 0 || this.#fetchedBytes + plan.storedBytes <= this.#maxFetchedBytes,
     )
     this.#fetchedBytes += plan.storedBytes
     this.#inFlight[worker]!++
