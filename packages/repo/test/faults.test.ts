@@ -279,6 +279,7 @@ test('a session that was fenced commits nothing', async (t) => {
 test('a pack that would not be readable is not swallowed on its way to the store', async (t) => {
   const uploader = new PackUploader(
     { store: new MemoryStore(), records: plainRecords },
+    undefined,
     'ab'.repeat(16) as SnapshotId,
     new AbortController().signal,
   )

@@ -6,6 +6,7 @@ import { formatBytes, formatDuration, formatItems } from '../format/amounts.ts'
 import { printable } from '../format/printable.ts'
 import { shortId } from '../format/snapshot-text.ts'
 import type { ProgressView } from '../output/progress-view.ts'
+import { KEY_OPTIONS } from '../repository/credentials.ts'
 import { openRepository } from '../repository/open-repository.ts'
 
 export const check: Command = {
@@ -18,6 +19,7 @@ export const check: Command = {
       placeholder: 'FRACTION',
       help: 'Also read and verify all data, or a random part such as 0.05 or 5%.',
     },
+    ...KEY_OPTIONS,
   },
   notes:
     'Without --read-data, check verifies that everything the snapshots need is there, but does not read the data\n' +

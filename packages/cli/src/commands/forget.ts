@@ -17,6 +17,7 @@ import { printable } from '../format/printable.ts'
 import { shortId } from '../format/snapshot-text.ts'
 import { columns } from '../format/table.ts'
 import { formatTime } from '../format/time.ts'
+import { KEY_OPTIONS } from '../repository/credentials.ts'
 import { openRepository } from '../repository/open-repository.ts'
 
 /** Options that take a count, and the rules they stand for. */
@@ -61,6 +62,7 @@ export const forget: Command = {
   operands: ['REPO', '[SNAPSHOT...]'],
   options: {
     ...KEEP_OPTIONS,
+    ...KEY_OPTIONS,
     ...SCOPE_OPTIONS,
     'dry-run': { kind: 'flag', help: 'Only show what would be forgotten, and what that would free.' },
   },

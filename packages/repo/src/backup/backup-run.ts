@@ -6,14 +6,19 @@ import {
   fromTransported,
   type NodeId,
   nodeIdFrom,
+  type PackId,
   PlatterError,
 } from '@platter/core'
 import type { BackupOptions, BackupProgress, BackupStats } from '../api/backup-types.ts'
 import type { ByteRange } from '../api/snapshot-types.ts'
 import { BLOB_TYPE } from '../format/blob-entry.ts'
 import { MAX_IMAGE_BYTES } from '../format/limits.ts'
+import { packName } from '../format/object-names.ts'
+import { packCipher } from '../format/pack-cipher.ts'
+import { saltOfHeader } from '../format/pack-file.ts'
 import { encodeNode, RUN, type RunKind } from '../format/tree-node.ts'
 import type { Claims } from '../index/load-claims.ts'
+import { corruptBlob } from '../pack/blob-reader.ts'
 import { PackMemory } from '../pack/pack-memory.ts'
 import { PackUploader, verifiedEntries } from '../pack/pack-uploader.ts'
 import { SmallPacks } from '../pack/small-packs.ts'
@@ -100,9 +105,9 @@ export class BackupRun {
     this.#input = input
     const { context, session, source, options, workers } = input
     const { keys, config } = context
-    this.#uploader = new PackUploader(context, session.id, this.#abort.signal)
-    this.#nodes = new SmallPacks(this.#uploader, config.packBytes, context.random)
-    this.#leftovers = new SmallPacks(this.#uploader, config.packBytes, context.random)
+    this.#uploader = new PackUploader(context, keys.pack, session.id, this.#abort.signal)
+    this.#nodes = new SmallPacks(this.#uploader, keys.pack, config.packBytes, context.random)
+    this.#leftovers = new SmallPacks(this.#uploader, keys.pack, config.packBytes, context.random)
     const nodeHasher = createHasher(keys.nodeId)
     this.#tree = new TreeBuilder((encoded) => {
       const id = nodeHasher.hash(encoded)
@@ -332,14 +337,22 @@ export class BackupRun {
   async #storePack(pack: FinishedPack): Promise<void> {
     const file = new Uint8Array(pack.memory, 0, pack.fileBytes)
     if (pack.last && pack.fileBytes < this.#input.context.config.packBytes / 2) {
-      for (const entry of verifiedEntries(pack.id, file)) {
-        const stored = file.subarray(entry.offset, entry.offset + entry.storedBytes)
-        this.#leftovers.append(entry.id, entry.type, entry.codec, stored, entry.rawBytes)
-      }
+      this.#takeOver(pack.id, file)
       return
     }
     await this.#uploader.put(pack.id, file)
     this.#packMemory.release(pack.memory)
+  }
+
+  /** Moves all blobs of a small pack into another, which seals them under its own key. */
+  #takeOver(id: PackId, file: Uint8Array): void {
+    const packKey = this.#input.context.keys.pack
+    const cipher = packCipher(packKey, saltOfHeader(file))
+    for (const entry of verifiedEntries(id, file, packKey)) {
+      const stored = cipher.openBlob(entry, file.subarray(entry.offset, entry.offset + entry.storedBytes))
+      if (stored === undefined) throw corruptBlob(entry.id, packName(id), entry.offset)
+      this.#leftovers.append(entry.id, entry.type, entry.codec, stored, entry.rawBytes)
+    }
   }
 
   async #freeWorker(): Promise<number> {

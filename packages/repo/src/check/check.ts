@@ -10,14 +10,17 @@ import type { Snapshot } from '../api/snapshot-types.ts'
 import { mapConcurrently } from '../concurrency/map-concurrently.ts'
 import type { RepositoryConfig } from '../config/repository-config.ts'
 import type { RepositoryKeys } from '../config/repository-keys.ts'
+import type { BlobEntry } from '../format/blob-entry.ts'
 import { decodeIndexSegment, type IndexSegment } from '../format/index-segment.ts'
 import { MAX_INDEX_SEGMENT_BYTES, MAX_PACK_FILE_BYTES } from '../format/limits.ts'
 import { PACKS_PREFIX, packIdOfName, packName, snapshotName } from '../format/object-names.ts'
+import { packSuite } from '../format/pack-cipher.ts'
 import {
   PACK_HEADER_BYTES,
   PACK_TRAILER_BYTES,
   readPackDirectory,
   readPackTrailer,
+  saltOfHeader,
 } from '../format/pack-file.ts'
 import { ChunkIndex } from '../index/chunk-index.ts'
 import { listIndexSegments } from '../index/load-index.ts'
@@ -160,26 +163,31 @@ class Check {
   }
 
   async #readDirectory(name: string, sizeBytes: number): Promise<Set<string>> {
-    const { store } = this.#context
+    const { store, keys } = this.#context
     const options = { signal: this.#signal }
     const trailerAt = Math.max(0, sizeBytes - PACK_TRAILER_BYTES)
     const trailer = readPackTrailer(
       await store.getRange(name, trailerAt, sizeBytes - trailerAt, options),
       sizeBytes,
       name,
+      packSuite(keys.pack),
     )
     const header = await store.getRange(name, 0, PACK_HEADER_BYTES, options)
     const { directoryOffset } = trailer
     const end = await store.getRange(name, directoryOffset, sizeBytes - directoryOffset, options)
-    return new Set(readPackDirectory(header, end, sizeBytes, name).map((entry) => entryKey(entry)))
+    const salt = saltOfHeader(header)
+    const entries = readPackDirectory(header, end, sizeBytes, name, keys.pack)
+    return new Set(entries.map((entry) => entryKey(entry, salt)))
   }
 
   #compareEntries(index: ChunkIndex, directories: ReadonlyMap<string, ReadonlySet<string>>): void {
     for (let i = 0; i < index.size; i++) {
       const place = index.location(i)
-      const object = packName(index.packs[place.pack]!.id)
+      const pack = index.packs[place.pack]!
+      const object = packName(pack.id)
       const directory = directories.get(object)
-      if (directory === undefined || directory.has(entryKey({ ...place, id: index.id(i) }))) continue
+      if (directory === undefined || directory.has(entryKey({ ...place, id: index.id(i) }, pack.salt)))
+        continue
       const message = `The index places a blob in ${object} where the pack's own directory does not.`
       this.#findings.add({ key: object, code: 'ERR_CORRUPT_INDEX', message, object })
     }
@@ -272,14 +280,8 @@ class Check {
   }
 }
 
-function entryKey(entry: {
-  readonly id: Uint8Array
-  readonly offset: number
-  readonly storedBytes: number
-  readonly rawBytes: number
-  readonly codec: number
-  readonly type: number
-}): string {
+function entryKey(entry: BlobEntry, packSalt: Uint8Array): string {
   const { id, offset, storedBytes, rawBytes, codec, type } = entry
-  return `${Buffer.from(id).toString('latin1')} ${offset} ${storedBytes} ${rawBytes} ${codec} ${type}`
+  const bytes = Buffer.concat([id, packSalt]).toString('latin1')
+  return `${bytes} ${offset} ${storedBytes} ${rawBytes} ${codec} ${type}`
 }

@@ -1,4 +1,4 @@
-import type { PackId, SessionId, SnapshotId } from '@platter/core'
+import type { KeySlotId, PackId, SessionId, SnapshotId } from '@platter/core'
 
 /** The object that makes a store a repository. */
 export const CONFIG_NAME = 'config'
@@ -7,6 +7,7 @@ export const INDEX_PREFIX = 'index/'
 export const SESSIONS_PREFIX = 'sessions/'
 export const SNAPSHOTS_PREFIX = 'snapshots/'
 export const FORGET_PREFIX = 'forget/'
+export const KEYS_PREFIX = 'keys/'
 
 export function packName(id: PackId): string {
   return `${PACKS_PREFIX}${id.slice(0, 2)}/${id}`
@@ -30,6 +31,10 @@ export function forgetName(id: SnapshotId): string {
   return `${FORGET_PREFIX}${id}`
 }
 
+export function keySlotName(id: KeySlotId): string {
+  return `${KEYS_PREFIX}${id}`
+}
+
 /** Id of the pack that an object name names, or undefined for a name that is none. */
 export function packIdOfName(name: string): PackId | undefined {
   const match = /^packs\/([0-9a-f]{2})\/(\1[0-9a-f]{62})$/.exec(name)
@@ -49,4 +54,9 @@ export function forgottenIdOfName(name: string): SnapshotId | undefined {
 /** Session of an index segment's name, or undefined. */
 export function indexSessionOfName(name: string): SessionId | undefined {
   return /^index\/([0-9a-f]{32})\/[0-9]{6}$/.exec(name)?.[1] as SessionId | undefined
+}
+
+/** Id of the key slot that an object name names, or undefined. */
+export function keySlotIdOfName(name: string): KeySlotId | undefined {
+  return /^keys\/([0-9a-f]{32})$/.exec(name)?.[1] as KeySlotId | undefined
 }

@@ -95,11 +95,13 @@ export async function fetchBlobs(
       const from = place.offset - part.offset
       blobs[i] = {
         id,
+        type: place.type,
         codec: place.codec,
-        rawBytes: place.rawBytes,
-        stored: bytes?.subarray(from, from + place.storedBytes),
-        pack: packName(index.packs[place.pack]!.id),
         offset: place.offset,
+        storedBytes: place.storedBytes,
+        rawBytes: place.rawBytes,
+        sealed: bytes?.subarray(from, from + place.storedBytes),
+        packSalt: index.packs[place.pack]!.salt,
       }
     }
   }

@@ -1,5 +1,6 @@
-import type { CodecNumber, TransportedError } from '@platter/core'
+import type { TransportedError } from '@platter/core'
 import type { RepositoryKeys } from '../config/repository-keys.ts'
+import type { BlobEntry } from '../format/blob-entry.ts'
 
 /** What a restore worker is started with. */
 export interface RestoreWorkerData {
@@ -16,15 +17,11 @@ export interface RestoreWorkerData {
 }
 
 /** A stored blob in memory. */
-export interface FetchedBlob {
-  readonly id: Uint8Array
-  readonly codec: CodecNumber
-  readonly rawBytes: number
-  /** Stored bytes: a view of a buffer that came along. Absent when they could not be read. */
-  readonly stored: Uint8Array | undefined
-  /** Pack and offset it came from, for messages. */
-  readonly pack: string
-  readonly offset: number
+export interface FetchedBlob extends BlobEntry {
+  /** Sealed bytes: a view of a buffer that came along. Absent when they could not be read. */
+  readonly sealed: Uint8Array | undefined
+  /** Salt of the pack it came from. */
+  readonly packSalt: Uint8Array
 }
 
 /** What to do with a run of a slice. */

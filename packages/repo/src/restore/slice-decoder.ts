@@ -1,16 +1,15 @@
 import {
   type BlockScanner,
-  CODEC,
   createBlockScanner,
   createHasher,
   createKernels,
-  decompress,
   type Hasher,
   PlatterError,
   releaseMemory,
 } from '@platter/core'
 import type { RepositoryKeys } from '../config/repository-keys.ts'
 import { BLOCK_BYTES } from '../format/limits.ts'
+import { BlobOpener } from '../pack/blob-opener.ts'
 import { DIGEST_BYTES } from '../tree/region-digest.ts'
 import type { PieceOutput } from './piece-output.ts'
 import type { FetchedBlob, RestoreTask } from './restore-protocol.ts'
@@ -36,6 +35,7 @@ export class SliceDecoder {
   readonly #scanner: BlockScanner
   readonly #window: Uint8Array
   readonly #hasher: Hasher
+  readonly #opener: BlobOpener
   readonly #output: PieceOutput
   readonly #findCopy: FindCopy
   readonly #digesting: boolean
@@ -53,6 +53,7 @@ export class SliceDecoder {
     })
     this.#window = this.#scanner.slab
     this.#hasher = createHasher(keys.chunkId)
+    this.#opener = new BlobOpener(keys.pack)
     this.#output = output
     this.#findCopy = findCopy
     this.#digesting = digesting
@@ -73,12 +74,12 @@ export class SliceDecoder {
     for (const run of task.runs) {
       if (run.type === 'write') {
         const blob = task.blobs[run.blob]!
-        const chunk = decodeChunk(blob, this.#hasher) ?? (await this.#findCopy(blob.id))
+        const chunk = this.#chunk(blob) ?? (await this.#findCopy(blob.id))
         if (chunk === undefined) return undefined
         assertLength(chunk, run.length)
         await this.#append(task, chunk)
         // What is stored as it is lies in memory that other blobs share.
-        if (blob.codec !== CODEC.none) releaseMemory(chunk)
+        if (chunk.buffer !== blob.sealed?.buffer) releaseMemory(chunk)
       } else {
         // Data ends on a block border before a hole, so the window's tail is whole blocks.
         await this.#flush(task)
@@ -87,8 +88,14 @@ export class SliceDecoder {
       at += run.length
     }
     await this.#flush(task)
-    for (const { stored } of task.blobs) if (stored !== undefined) releaseMemory(stored)
+    for (const { sealed } of task.blobs) if (sealed !== undefined) releaseMemory(sealed)
     return { digests: this.#digests.slice(0, this.#digestsEnd), bytesWritten: this.#bytesWritten }
+  }
+
+  /** Plaintext of a fetched chunk, or undefined when this copy of it is damaged or could not be read. */
+  #chunk(blob: FetchedBlob): Uint8Array | undefined {
+    if (blob.sealed === undefined) return undefined
+    return this.#opener.open(blob, blob.packSalt, blob.sealed, this.#hasher)
   }
 
   async #append(task: RestoreTask, chunk: Uint8Array): Promise<void> {
@@ -116,18 +123,6 @@ export class SliceDecoder {
     this.#scanner.scan(0, blocks)
     this.#digests.set(this.#scanner.digests.subarray(0, blocks * DIGEST_BYTES), this.#digestsEnd)
     this.#digestsEnd += blocks * DIGEST_BYTES
-  }
-}
-
-/** Plaintext of a fetched chunk, or undefined when this copy of it is damaged or could not be read. */
-export function decodeChunk(blob: FetchedBlob, hasher: Hasher): Uint8Array | undefined {
-  if (blob.stored === undefined) return undefined
-  try {
-    const plain = decompress(blob.codec, blob.stored, blob.rawBytes)
-    return Buffer.compare(hasher.hash(plain), blob.id) === 0 ? plain : undefined
-  } catch (error) {
-    if (PlatterError.is(error, 'ERR_CORRUPT_BLOB')) return undefined
-    throw error
   }
 }
 
