@@ -344,9 +344,9 @@ export class Repository implements AsyncDisposable {
     plan: ForgetPlan,
     options: { readonly signal?: AbortSignal } = {},
   ): Promise<SnapshotId[]> {
-    const store = this.#writable()
+    const objects = { store: this.#writable(), records: this.#records }
     const signal = this.#signal(options.signal)
-    return await applyForget(this.#catalog, plan, (id) => writeTombstone(store, id, signal), signal)
+    return await applyForget(this.#catalog, plan, (id) => writeTombstone(objects, id, signal), signal)
   }
 
   /**
