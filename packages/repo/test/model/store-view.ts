@@ -1,6 +1,6 @@
 import { BOTH, CHUNK_A, CHUNKS, type Chunks, FIRST_PACK_SET, FIRST_PACKS } from './bounds.ts'
 import type { Rules } from './rules.ts'
-import { COMMITTED, FENCED, get, OPEN, type State, type StateLayout } from './state-layout.ts'
+import { COMMITTED, FENCED, get, type State, type StateLayout } from './state-layout.ts'
 
 /** Chunks in a pack. */
 export function contentOf(layout: StateLayout, state: State, pack: number): Chunks {
