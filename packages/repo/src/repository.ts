@@ -17,6 +17,7 @@ import {
 } from '@platter/core'
 import type { BackupOptions } from './api/backup-types.ts'
 import type { CheckOptions, CheckReport } from './api/check-types.ts'
+import type { ForgetPlan, ForgetSelection, PlanForgetOptions } from './api/forget-types.ts'
 import type { InitOptions, OpenOptions } from './api/repository-types.ts'
 import type { RestoreOptions, RestoreStats } from './api/restore-types.ts'
 import type { ByteRange, Snapshot } from './api/snapshot-types.ts'
@@ -35,6 +36,8 @@ import { listIndexSegments, loadChunkIndex } from './index/load-index.ts'
 import { RepositoryKeySlots } from './keys/repository-key-slots.ts'
 import { BlobReader } from './pack/blob-reader.ts'
 import { restore } from './restore/restore.ts'
+import { applyForget } from './retention/apply-forget.ts'
+import { planForget } from './retention/plan-forget.ts'
 import { onlyVolume } from './snapshots/only-volume.ts'
 import { SnapshotCatalog, type SnapshotFilter, writeTombstone } from './snapshots/snapshot-catalog.ts'
 import { repositoryStats } from './stats/stats.ts'
@@ -282,6 +285,51 @@ export class Repository implements AsyncDisposable {
     const id = await this.#catalog.resolveId(reference, signal)
     await writeTombstone(objects, id, signal)
     return id
+  }
+
+  /**
+   * Says which snapshots a retention policy, or a list of names, would have forgotten, why the others stay, and how
+   * many bytes that could free. Changes nothing; `applyForget` carries the plan out.
+   *
+   * @throws ERR_INVALID_ARGUMENT, ERR_SNAPSHOT_NOT_FOUND, ERR_SNAPSHOT_AMBIGUOUS, ERR_CORRUPT_SNAPSHOT when any
+   * snapshot that counts cannot be read, and, unless `sizes` is false, ERR_CORRUPT_INDEX, ERR_CHUNK_MISSING,
+   * ERR_CORRUPT_BLOB and ERR_CORRUPT_NODE.
+   *
+   * @example
+   * const plan = await repo.planForget({ policy: { keepDaily: 7, keepMonthly: 12 }, timeZone: 'Europe/Berlin' })
+   * for (const { snapshot, keep, bytesFreed } of plan.snapshots) console.log(snapshot.id, keep, bytesFreed)
+   * await repo.applyForget(plan)
+   */
+  async planForget(selection: ForgetSelection, options: PlanForgetOptions = {}): Promise<ForgetPlan> {
+    this.#assertOpen()
+    const signal = this.#signal(options.signal)
+    return await planForget(
+      {
+        catalog: this.#catalog,
+        regionBytes: this.#config.regionBytes,
+        now: this.#options.now ?? (() => new Date()),
+        reader: () => this.#reader(signal),
+      },
+      selection,
+      { ...options, signal },
+    )
+  }
+
+  /**
+   * Forgets what a plan says: writes a tombstone for each snapshot. Broken off half way, some are forgotten and the
+   * rest are not, and the same plan can be applied again; what is forgotten already is passed over.
+   *
+   * @returns ids of the snapshots that it has forgotten, in the order of the plan.
+   * @throws ERR_INVALID_ARGUMENT, with nothing forgotten, when a snapshot that the plan keeps is gone by now: what the
+   * plan removes may be all that is left.
+   */
+  async applyForget(
+    plan: ForgetPlan,
+    options: { readonly signal?: AbortSignal } = {},
+  ): Promise<SnapshotId[]> {
+    const objects = { store: this.#writable(), records: this.#records }
+    const signal = this.#signal(options.signal)
+    return await applyForget(this.#catalog, plan, (id) => writeTombstone(objects, id, signal), signal)
   }
 
   /**

@@ -208,6 +208,7 @@ const WORK: Readonly<Record<string, (repo: Repository) => Promise<unknown>>> = {
   check: (repo) => repo.check({ readData: true, workers: 0 }),
   stats: (repo) => repo.stats(),
   forget: (repo) => repo.forget('latest'),
+  planForget: async (repo) => repo.applyForget(await repo.planForget({ policy: { keepLast: 1 } })),
 }
 
 test('a list that ends early with an error is never taken for a whole one', {

@@ -132,9 +132,10 @@ function unknownOption(rawName: string, table: OptionTable): UsageError {
 
 function assertOperands(command: Command, operands: readonly string[]): void {
   const names = command.operands
-  const most = names.at(-1)?.endsWith('...') === true ? Number.POSITIVE_INFINITY : names.length
-  if (operands.length < names.length) {
-    const missing = names[operands.length]?.replace('...', '')
+  const required = names.filter((name) => !name.startsWith('['))
+  const most = /\.\.\.\]?$/.test(names.at(-1) ?? '') ? Number.POSITIVE_INFINITY : names.length
+  if (operands.length < required.length) {
+    const missing = required[operands.length]?.replace('...', '')
     throw new UsageError(`${missing} is missing.`, `Usage: ${synopsis(command)}`)
   }
   if (operands.length > most) {

@@ -157,8 +157,8 @@ export class BackupRun {
     }
   }
 
-  /** Reports that everything is done. */
-  reportEnd(sizeBytes: number): void {
+  /** Reports that all is stored, and only the commit left. */
+  reportCommit(sizeBytes: number): void {
     this.#input.options.onProgress?.({
       ...this.#progress('committing'),
       bytesDone: sizeBytes,

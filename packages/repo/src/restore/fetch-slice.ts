@@ -1,7 +1,6 @@
 import { PlatterError, type ReadableStore } from '@platter/core'
 import { mapConcurrently } from '../concurrency/map-concurrently.ts'
 import { BLOB_TYPE } from '../format/blob-entry.ts'
-import { BLOCK_BYTES } from '../format/limits.ts'
 import { packName } from '../format/object-names.ts'
 import { RUN, type TreeNode } from '../format/tree-node.ts'
 import type { BlobLocation, ChunkIndex } from '../index/chunk-index.ts'
@@ -40,17 +39,11 @@ export function planSlice(
   const runs: RunAction[] = []
   const blobs: { id: Uint8Array; place: BlobLocation }[] = []
   const blobOfEntry = new Map<number, number>()
-  let at = slice.offset
-  let wasBlank = false
   let stored = slice.firstStored
   let storedBytes = 0
   for (let i = slice.firstRun; i < slice.endRun; i++) {
     const length = leaf.spans[i]!
     const isStored = leaf.kinds[i] === RUN.stored
-    const isBorder = i > slice.firstRun && isStored === wasBlank
-    if (isBorder && at % BLOCK_BYTES !== 0) throw misplaced(at)
-    at += length
-    wasBlank = !isStored
     const id = isStored ? idAt(leaf.ids, stored++) : undefined
     if (same?.[i] === 1) {
       runs.push({ type: 'keep', length })
@@ -70,11 +63,6 @@ export function planSlice(
     }
   }
   return { runs, blobs, storedBytes }
-}
-
-function misplaced(offset: number): PlatterError {
-  const message = `A leaf has a hole that starts or ends at byte ${offset}, inside a block.`
-  return new PlatterError('ERR_CORRUPT_NODE', message, { offset })
 }
 
 /**
