@@ -1,8 +1,8 @@
 // The demonstration behind `npm start`: a disk image goes into a new repository twice, once before and once after
 // it changed, and both states come back and are compared byte by byte. `npm start -- IMAGE` does it with an image
 // or disk of your own, which is only read. It is written against the library, so it is also an example of it.
-import { createHash } from 'node:crypto'
-import { mkdtemp, open, rm, stat, statfs } from 'node:fs/promises'
+import { createHash, randomBytes } from 'node:crypto'
+import { mkdtemp, open, rm, stat, statfs, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join, resolve } from 'node:path'
 import { parseArgs } from 'node:util'
@@ -73,7 +73,10 @@ async function start(argv) {
   try {
     if (path === undefined) await showDemoDisk(folder)
     else await showImage(folder, path)
-    if (keep) console.log(`\nThe repository is in ${folder}; remove that folder when you are done.`)
+    if (keep)
+      console.log(
+        `\nThe repository and the file with its passphrase are in ${folder}; remove that folder when you are done.`,
+      )
   } finally {
     if (!keep) await rm(folder, { recursive: true, force: true })
   }
@@ -126,11 +129,14 @@ async function showImage(folder, path) {
   })
 }
 
-/** Creates a repository, opens it, and closes it again. */
+/** Creates an encrypted repository, opens it, and closes it again. */
 async function withRepository(folder, use) {
   const store = await library.LocalStore.create(join(folder, 'repository'))
-  await library.Repository.init(store, { crypto: 'none' })
-  const repository = await library.Repository.open(store, { signal })
+  // Stands for the passphrase of a person, which is nowhere but in their head.
+  const passphrase = randomBytes(16).toString('base64url')
+  await writeFile(join(folder, 'passphrase'), `${passphrase}\n`, { mode: 0o600 })
+  await library.Repository.init(store, { passphrase })
+  const repository = await library.Repository.open(store, { passphrase, signal })
   try {
     await use(repository)
   } finally {

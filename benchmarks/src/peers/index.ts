@@ -16,7 +16,10 @@ export async function allPeers(node24?: string): Promise<Peer[]> {
   const runtimes: [NodeRuntime, string][] = [[current, '']]
   if (node24 !== undefined) runtimes.push([await findNode24(node24), '-node24'])
   return [
-    ...runtimes.map(([node, suffix]) => platterOn(node, `platter${suffix}`)),
+    ...runtimes.flatMap(([node, suffix]) => [
+      platterOn(node, `platter${suffix}`, false),
+      platterOn(node, `platter-encrypted${suffix}`, true),
+    ]),
     restic,
     borgLz4,
     borgZstd,

@@ -35,7 +35,7 @@ test('init', async (t) => {
 
   const refused = await call(['init', repo, '--json'])
   t.equal(refused.code, 1)
-  t.match(errorOf(refused), { code: 'ERR_ENCRYPTION_UNAVAILABLE', message: /no repository was created/ })
+  t.match(errorOf(refused), { code: 'ERR_KEY_REQUIRED', message: /no terminal/ })
   t.same(await readdir(folder), ['holiday'], 'nothing was created')
 
   const made = await answer(['init', repo, '--no-encryption'])

@@ -32,6 +32,7 @@ export interface CallOptions {
   readonly env?: Record<string, string>
   readonly signal?: AbortSignal
   readonly stdinIsTTY?: boolean
+  readonly askSecret?: (question: string) => Promise<string>
 }
 
 /** Runs a command line in this process and without worker threads: quick, and all can be injected. */
@@ -46,6 +47,7 @@ export async function call(argv: readonly string[], options: CallOptions = {}): 
   }
   const io: CommandIo = {
     stdin: { isTTY: options.stdinIsTTY ?? false },
+    ...(options.askSecret === undefined ? {} : { askSecret: options.askSecret }),
     stdout,
     stderr,
     signal: options.signal ?? new AbortController().signal,

@@ -20,6 +20,22 @@ export const SETTINGS: InitOptions = Object.freeze({
   chunker: { kind: 'aligned', minBytes: 4096, averageBytes: 16384, maxBytes: 65536 } as const,
 })
 
+/** What opens the encrypted repositories of tests: a key file, as trying it costs nothing. */
+export const KEY_FILE: Uint8Array = noise('key file', 32)
+
+/** The same sizes, encrypted. */
+export const ENCRYPTED: InitOptions = Object.freeze({
+  ...SETTINGS,
+  crypto: 'aes-256-gcm',
+  keyFile: KEY_FILE,
+})
+
+/** Opens a repository of tests, encrypted or not. */
+export async function openRepository(store: Store): Promise<Repository> {
+  const isEncrypted = (await objectNames(store, 'keys/')).length > 0
+  return await Repository.open(store, isEncrypted ? { keyFile: KEY_FILE } : {})
+}
+
 /** Bytes that look random, the same for the same seed. */
 export function noise(seed: string, lengthBytes: number): Uint8Array<ArrayBuffer> {
   return new Uint8Array(createHash('shake256', { outputLength: lengthBytes }).update(seed).digest())
@@ -40,7 +56,7 @@ export async function newRepository(
   settings: InitOptions = SETTINGS,
 ): Promise<Repository> {
   await Repository.init(store, settings)
-  return await Repository.open(store)
+  return await openRepository(store)
 }
 
 export async function backUp(
@@ -130,7 +146,7 @@ export async function assertSound(
   what: string,
   maybe?: Uint8Array,
 ): Promise<{ readonly committed: number }> {
-  const repo = await Repository.open(store)
+  const repo = await openRepository(store)
   const ids: SnapshotId[] = []
   for await (const { id } of repo.snapshots()) ids.push(id)
   for (const [id, image] of had) {
@@ -148,7 +164,7 @@ export async function assertSound(
   t.same(findings, [], `${what}: nothing is damaged`)
   const image = diskImage('the next one', 150_000)
   const { id } = await backUp(repo, image, { name: 'next' })
-  t.ok(sameBytes(await restored(await Repository.open(store), id), image), `${what}: the next backup works`)
+  t.ok(sameBytes(await restored(await openRepository(store), id), image), `${what}: the next backup works`)
   return { committed: added.length }
 }
 

@@ -222,6 +222,12 @@ test('a pack with a wrong directory under a right hash', { timeout: 60_000 }, as
   later[9] = 1
   t.equal(
     codeOfCall(() => read(later, fixed(later, end), file.length)),
+    'ERR_CORRUPT_PACK',
+    'encrypted, in a repository that is not',
+  )
+  later[9] = 2
+  t.equal(
+    codeOfCall(() => read(later, fixed(later, end), file.length)),
     'ERR_UNSUPPORTED_VERSION',
   )
   for (let bit = 0; bit < (64 + end.length) * 8; bit++) {

@@ -30,9 +30,11 @@ import {
   collected,
   copyOf,
   diskImage,
+  ENCRYPTED,
   newRepository,
   noise,
   objectNames,
+  openRepository,
   rejection,
   restored,
   SETTINGS,
@@ -44,66 +46,72 @@ const OLD = diskImage('old')
 const NEW = diskImage('new')
 
 /** A store with one snapshot, and what its snapshots must restore to. */
-async function storeWithSnapshot(): Promise<{ store: MemoryStore; had: Map<SnapshotId, Uint8Array> }> {
+async function storeWithSnapshot(
+  settings = SETTINGS,
+): Promise<{ store: MemoryStore; had: Map<SnapshotId, Uint8Array> }> {
   const store = new MemoryStore()
-  const { id } = await backUp(await newRepository(store), OLD)
+  const { id } = await backUp(await newRepository(store, settings), OLD)
   return { store, had: new Map([[id, OLD]]) }
 }
 
 /** The calls a backup makes when nothing goes wrong. */
 async function callsOfBackup(store: MemoryStore): Promise<LoggedOperation[]> {
   const faulty = new FaultStore(await copyOf(store))
-  const repo = await Repository.open(faulty)
+  const repo = await openRepository(faulty)
   faulty.log.length = 0
   await backUp(repo, NEW)
   return faulty.log
 }
 
-test('any one store call of a backup fails: it says so, and nothing else happens', {
-  timeout: 120_000,
-}, async (t) => {
-  const { store, had } = await storeWithSnapshot()
-  const calls = await callsOfBackup(store)
-  const codes: ErrorCode[] = ['ERR_STORE_IO', 'ERR_STORE_FULL', 'ERR_STORE_ACCESS']
-  for (const operation of ['get', 'list', 'putIfAbsent'] as const) {
-    const count = calls.filter((call) => call.operation === operation).length
-    t.ok(count >= 2, `a backup calls ${operation}`)
-    for (let nth = 1; nth <= count; nth++) {
-      for (const when of ['before', 'after'] as const) {
-        const what = `${operation} ${nth} of ${count} fails ${when} its effect`
-        const faulty = new FaultStore(await copyOf(store))
-        const repo = await Repository.open(faulty)
-        const error = new PlatterError(codes[nth % codes.length]!, `injected: ${what}`)
-        faulty.inject({ operation, nth, fault: { kind: 'error', when, error } })
-        t.equal(await rejection(backUp(repo, NEW)), error, what)
-        faulty.heal()
-        const isCommit = operation === 'putIfAbsent' && nth === count
-        const { committed } = await assertSound(t, faulty, had, what, isCommit ? NEW : undefined)
-        if (isCommit) t.equal(committed, when === 'after' ? 1 : 0, `${what}: the commit is all or nothing`)
+for (const settings of [SETTINGS, ENCRYPTED]) {
+  test(`any one store call of a backup fails: it says so, and nothing else happens (${settings.crypto})`, {
+    timeout: 120_000,
+  }, async (t) => {
+    const { store, had } = await storeWithSnapshot(settings)
+    const calls = await callsOfBackup(store)
+    const codes: ErrorCode[] = ['ERR_STORE_IO', 'ERR_STORE_FULL', 'ERR_STORE_ACCESS']
+    for (const operation of ['get', 'list', 'putIfAbsent'] as const) {
+      const count = calls.filter((call) => call.operation === operation).length
+      t.ok(count >= 2, `a backup calls ${operation}`)
+      for (let nth = 1; nth <= count; nth++) {
+        for (const when of ['before', 'after'] as const) {
+          const what = `${operation} ${nth} of ${count} fails ${when} its effect`
+          const faulty = new FaultStore(await copyOf(store))
+          const repo = await openRepository(faulty)
+          const error = new PlatterError(codes[nth % codes.length]!, `injected: ${what}`)
+          faulty.inject({ operation, nth, fault: { kind: 'error', when, error } })
+          t.equal(await rejection(backUp(repo, NEW)), error, what)
+          faulty.heal()
+          const isCommit = operation === 'putIfAbsent' && nth === count
+          const { committed } = await assertSound(t, faulty, had, what, isCommit ? NEW : undefined)
+          if (isCommit) t.equal(committed, when === 'after' ? 1 : 0, `${what}: the commit is all or nothing`)
+        }
       }
     }
-  }
-})
+  })
 
-test('a store dies for good at any call of a backup', { timeout: 120_000 }, async (t) => {
-  const { store, had } = await storeWithSnapshot()
-  const { length } = await callsOfBackup(store)
-  t.ok(length > 10, `${length} calls`)
-  for (let calls = 0; calls < length; calls++) {
-    for (const when of ['before', 'after'] as const) {
-      const workers = calls % 5 === 2 && when === 'after' ? 2 : 0
-      const what = `dead after ${calls} calls, ${when}, ${workers} workers`
-      const faulty = new FaultStore(await copyOf(store))
-      const repo = await Repository.open(faulty)
-      faulty.crashAt({ afterOperations: calls, when })
-      const code = await codeOf(backUp(repo, NEW, { workers }))
-      // With threads the order of calls, and so the last one, is not always the same.
-      if (workers === 0) t.equal(code, 'ERR_STORE_IO', what)
-      faulty.heal()
-      await assertSound(t, faulty, had, what, NEW)
+  test(`a store dies for good at any call of a backup (${settings.crypto})`, {
+    timeout: 120_000,
+  }, async (t) => {
+    const { store, had } = await storeWithSnapshot(settings)
+    const { length } = await callsOfBackup(store)
+    t.ok(length > 10, `${length} calls`)
+    for (let calls = 0; calls < length; calls++) {
+      for (const when of ['before', 'after'] as const) {
+        const workers = calls % 5 === 2 && when === 'after' ? 2 : 0
+        const what = `dead after ${calls} calls, ${when}, ${workers} workers`
+        const faulty = new FaultStore(await copyOf(store))
+        const repo = await openRepository(faulty)
+        faulty.crashAt({ afterOperations: calls, when })
+        const code = await codeOf(backUp(repo, NEW, { workers }))
+        // With threads the order of calls, and so the last one, is not always the same.
+        if (workers === 0) t.equal(code, 'ERR_STORE_IO', what)
+        faulty.heal()
+        await assertSound(t, faulty, had, what, NEW)
+      }
     }
-  }
-})
+  })
+}
 
 test('the answer to the commit is lost: the error is told, and the snapshot stands', async (t) => {
   const { store } = await storeWithSnapshot()
@@ -375,10 +383,7 @@ test('settings that make no repository are refused; those that are taken work', 
     t.equal(await codeOf(Repository.init(store, settings)), 'ERR_INVALID_ARGUMENT', JSON.stringify(wrong))
     t.same(await objectNames(store), [], 'nothing was written')
   }
-  t.equal(
-    await codeOf(Repository.init(new MemoryStore(), {} as typeof SETTINGS)),
-    'ERR_ENCRYPTION_UNAVAILABLE',
-  )
+  t.equal(await codeOf(Repository.init(new MemoryStore(), {} as typeof SETTINGS)), 'ERR_KEY_REQUIRED')
   const image = diskImage('any settings')
   const taken: (typeof SETTINGS)['chunker'][] = [
     { kind: 'fastcdc', minBytes: 512, averageBytes: 512, maxBytes: 512 },

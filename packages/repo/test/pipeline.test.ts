@@ -759,7 +759,12 @@ test('index segments and the index made of them name every blob', async (t) => {
       )
       assertSame(
         segment.packs,
-        packs.map(({ id, fileBytes, entries }) => ({ id, fileBytes, entryCount: entries.length })),
+        packs.map(({ id, salt, fileBytes, entries }) => ({
+          id,
+          salt,
+          fileBytes,
+          entryCount: entries.length,
+        })),
         'packs of a segment',
       )
       const all = packs.flatMap(({ id, entries }) => entries.map((entry) => ({ entry, id })))
@@ -1004,9 +1009,9 @@ const GOLDEN_OBJECTS = {
     'packs/14/1489f7936a1e3a0f12e5bfd1433b18affde7f670a3d1530c336fac080589e2ee':
       'd38fe73e138118058d9ae674e5d2905ea4f8afcd53731630e76683b3a766c280',
     'index/372283b0f129fb7f537cfb94c138a448/000000':
-      'd52bc396591d5435eb132a952f79bc6e9ee2c7231c5a03511e390f5bb04b15ae',
+      '299c219b2cedb21c6e3273df80ac24892273307ec83c744c0294aff0f8f5ead0',
     'snapshots/372283b0f129fb7f537cfb94c138a448':
-      'ff071cac3b7e4c455f90190007eefe29f928e39a9e0fbf923580ffcffaf3ec36',
+      '2a1d47c47a9b3395f1772b0fcf7940fdfdbc66df5db294f165622babddaa22ad',
   },
   lz4: {
     config: 'efe5dc89d3c4e464b34d725723226213d09a36719d275824e019ff0399e1c56c',
@@ -1017,9 +1022,9 @@ const GOLDEN_OBJECTS = {
     'packs/14/1489f7936a1e3a0f12e5bfd1433b18affde7f670a3d1530c336fac080589e2ee':
       'd38fe73e138118058d9ae674e5d2905ea4f8afcd53731630e76683b3a766c280',
     'index/372283b0f129fb7f537cfb94c138a448/000000':
-      '95c8220a3d2dfc2cce7863f8abaacf2247590a93318bd08a31ed9b8c67fd52d2',
+      'dfcd64f237d6f6a4e03f72b04d04a25251ddd31bef152afd18e317372fc73b2f',
     'snapshots/372283b0f129fb7f537cfb94c138a448':
-      'a2b47e16c3582739bc4d94b7730a6e772b307f2625937fb8847bfeaab4fa4d3b',
+      'd7085ade8b52ec4dfefcef2357a827e9f2cb41352653eb887ad9d434daf1757c',
   },
 } as const
 

@@ -35,16 +35,13 @@ export interface EncryptedConfig {
 
 /** Encodes the config object. The secret of an encrypted repository is not in it. */
 export function encodeConfig(config: RepositoryConfig, random: RandomSource): Uint8Array[] {
-  const head = {
-    version: FORMAT_VERSION,
-    id: idBytes(config.id),
-    crypto: config.crypto,
-    requiredFeatures: [],
-  }
+  const head = { version: FORMAT_VERSION, id: idBytes(config.id), crypto: config.crypto }
+  const features = { requiredFeatures: [] }
   const rest = {
     chunker: { ...config.chunker },
     regionBytes: config.regionBytes,
     packBytes: config.packBytes,
+    ...features,
     optionalFeatures: [],
   }
   const { metadata } = deriveRepositoryKeys(config)
@@ -52,7 +49,7 @@ export function encodeConfig(config: RepositoryConfig, random: RandomSource): Ui
   const fields: RecordValue =
     metadata === undefined
       ? { ...head, secret: config.secret, ...rest }
-      : { ...head, sealed: sealedConfig(metadata, { ...head, ...rest }, random) }
+      : { ...head, ...features, sealed: sealedConfig(metadata, { ...head, ...rest }, random) }
   return plainRecords.seal(RECORD_TYPE.config, CONFIG_NAME, encodeRecord(fields))
 }
 
