@@ -10,7 +10,18 @@ export const RECORD_TYPE: Readonly<{
   snapshot: 4
   fence: 5
   forget: 6
-}> = Object.freeze({ config: 1, session: 2, index: 3, snapshot: 4, fence: 5, forget: 6 })
+  damage: 16
+  quarantine: 17
+}> = Object.freeze({
+  config: 1,
+  session: 2,
+  index: 3,
+  snapshot: 4,
+  fence: 5,
+  forget: 6,
+  damage: 16,
+  quarantine: 17,
+})
 export type RecordType = (typeof RECORD_TYPE)[keyof typeof RECORD_TYPE]
 
 /** How an object is protected: 0 is plaintext with a checksum. */

@@ -10,7 +10,7 @@ import {
 } from '@platter/core'
 import type { BackupOptions, BackupProgress, BackupStats } from '../api/backup-types.ts'
 import type { ByteRange } from '../api/snapshot-types.ts'
-import { BLOB_TYPE } from '../format/blob-entry.ts'
+import { BLOB_TYPE, type BlobEntry } from '../format/blob-entry.ts'
 import { MAX_IMAGE_BYTES } from '../format/limits.ts'
 import { encodeNode, RUN, type RunKind } from '../format/tree-node.ts'
 import type { Claims } from '../index/load-claims.ts'
@@ -42,13 +42,15 @@ export interface BackupRunInput {
   readonly context: BackupContext
   readonly source: BlockSource
   readonly options: BackupOptions
-  readonly session: WriterSession
+  readonly session: Pick<WriterSession, 'id'>
   readonly claims: Claims
   /** 0 works in the calling thread. */
   readonly workers: number
   readonly signal: AbortSignal
   /** When the backup began, by `performance.now()`. */
   readonly started: number
+  /** Given whatever is new, which then goes into no pack; for a repair, which needs only some of it. */
+  readonly take?: (entry: BlobEntry, stored: Uint8Array) => void
 }
 
 /** An image, stored but not committed yet. */
@@ -326,11 +328,22 @@ export class BackupRun {
   }
 
   #addNode(id: Uint8Array, encoded: Uint8Array | undefined): void {
-    if (encoded !== undefined) this.#nodes.append(id, BLOB_TYPE.node, CODEC.none, encoded, encoded.length)
+    if (encoded === undefined) return
+    const { take } = this.#input
+    const sizes = { offset: 0, storedBytes: encoded.length, rawBytes: encoded.length }
+    if (take !== undefined) take({ id, type: BLOB_TYPE.node, codec: CODEC.none, ...sizes }, encoded)
+    else this.#nodes.append(id, BLOB_TYPE.node, CODEC.none, encoded, encoded.length)
   }
 
   async #storePack(pack: FinishedPack): Promise<void> {
     const file = new Uint8Array(pack.memory, 0, pack.fileBytes)
+    const { take } = this.#input
+    if (take !== undefined) {
+      for (const entry of verifiedEntries(pack.id, file))
+        take(entry, file.subarray(entry.offset, entry.offset + entry.storedBytes))
+      this.#packMemory.release(pack.memory)
+      return
+    }
     if (pack.last && pack.fileBytes < this.#input.context.config.packBytes / 2) {
       for (const entry of verifiedEntries(pack.id, file)) {
         const stored = file.subarray(entry.offset, entry.offset + entry.storedBytes)
