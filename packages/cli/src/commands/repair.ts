@@ -30,9 +30,10 @@ export const repair: Command = {
     'dry-run': { kind: 'flag', help: 'Say what would be done, and change nothing.' },
   },
   notes:
-    'WHAT is index or packs. The index is made anew from the packs, as far as it is damaged. Packs are read in\n' +
-    'full; what is intact in damaged ones is saved, and snapshots that lack something in the end are marked.\n' +
-    'No damaged pack is removed, and no snapshot is altered. Exit code 3 says that something is left to mend.',
+    'WHAT is index or packs. The index is made anew from the packs, as far as it is\n' +
+    'damaged. Packs are read in full; what is intact in damaged ones is saved, and\n' +
+    'snapshots that lack something in the end are marked. No damaged pack is removed,\n' +
+    'and no snapshot altered. Exit code 3 says that something is left to mend.',
   whenInterrupted: 'The repository is no worse than before. Run the repair again.',
 
   async run(call: Call): Promise<ExitCode> {
