@@ -1,7 +1,8 @@
 #!/usr/bin/env node
 import { isatty } from 'node:tty'
+import { askSecret } from './ask-secret.ts'
 import { ExitCode } from './exit-code.ts'
-import { Interruption, StreamOutput } from './io.ts'
+import { type CommandIo, Interruption, StreamOutput } from './io.ts'
 import { main } from './main.ts'
 import { failureOf } from './output/failure.ts'
 import { Report } from './output/report.ts'
@@ -10,8 +11,11 @@ const argv = process.argv.slice(2)
 const interruption = new AbortController()
 const stdout = new StreamOutput(process.stdout)
 const stderr = new StreamOutput(process.stderr)
-const io = {
+const io: CommandIo = {
   stdin: { isTTY: isatty(0) },
+  ...(isatty(0)
+    ? { askSecret: (question) => askSecret(process.stdin, process.stderr, question, interruption.signal) }
+    : {}),
   stdout,
   stderr,
   signal: interruption.signal,

@@ -12,6 +12,8 @@ export interface TextOutput {
 /** All that a command uses of the process around it. */
 export interface CommandIo {
   readonly stdin: { readonly isTTY: boolean }
+  /** Asks for a line without showing it; absent where there is no terminal to type at. */
+  readonly askSecret?: (question: string) => Promise<string>
   readonly stdout: TextOutput
   readonly stderr: TextOutput
   /** Aborted, with an {@link Interruption} as reason, when the user wants the command to end. */

@@ -6,6 +6,7 @@ import { check } from './commands/check.ts'
 import { diff } from './commands/diff.ts'
 import { forget } from './commands/forget.ts'
 import { init } from './commands/init.ts'
+import { keyAdd, keyChange, keyList, keyRemove } from './commands/key.ts'
 import { repair } from './commands/repair.ts'
 import { restore } from './commands/restore.ts'
 import { show } from './commands/show.ts'
@@ -29,6 +30,10 @@ const COMMANDS: readonly Command[] = [
   diff,
   forget,
   stats,
+  keyList,
+  keyAdd,
+  keyChange,
+  keyRemove,
 ]
 
 /**

@@ -1,6 +1,7 @@
 import { access, open, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises'
 import { hostname } from 'node:os'
 import { join } from 'node:path'
+import { LocalStore, MemorySource } from '@platter/fs-adapters'
 import { Repository, type Snapshot } from '@platter/repo'
 import { test } from 'tap'
 import { answer, call, errorOf, filesIn, noise, platter, start, writeImage } from './harness.ts'
@@ -236,6 +237,122 @@ test('a disk goes in, changes, goes in again, and both states come back', async 
     t.match((await call(['forget', repo, 'latest'])).stdout, /Forgot 1 snapshot\.\n$/)
     t.match((await call(['snapshots', repo])).stdout, 'The repository holds no snapshots.')
   })
+})
+
+interface Forgotten {
+  readonly dryRun: boolean
+  readonly forgotten: { id: string }[]
+  readonly bytesFreed?: number
+  readonly snapshots: {
+    id: string
+    keep: boolean
+    reasons: { rule: string; detail?: string }[]
+    bytesFreed?: number
+  }[]
+}
+
+test('forget by a policy', async (t) => {
+  const folder = t.testdir()
+  const repo = join(folder, 'repo')
+  await answer(['init', repo, '--no-encryption'])
+  const clock = { now: new Date() }
+  const dated = await Repository.open(new LocalStore(repo), { now: () => clock.now })
+  const at = async (time: string, name: string, seed: string, tags: string[] = []): Promise<string> => {
+    clock.now = new Date(time)
+    const source = new MemorySource(Buffer.concat([noise(MIB, 'common'), noise(MIB, seed)]))
+    return (await dated.backup(source, { name, host: 'lab', tags, workers: 0 })).id
+  }
+  const web = [
+    await at('2024-03-01T12:00:00Z', 'web', 'a', ['gold']),
+    await at('2025-10-30T22:30:00Z', 'web', 'b'),
+    await at('2025-10-31T12:00:00Z', 'web', 'c'),
+    await at('2025-10-31T23:30:00Z', 'web', 'd'),
+  ]
+  const db = [await at('2020-01-01T00:00:00Z', 'db', 'b'), await at('2020-01-02T00:00:00Z', 'db', 'e')]
+  const ahead = await at('2999-01-01T00:00:00Z', 'web', 'f')
+  await dated.close()
+
+  const policy = [
+    '--keep-monthly',
+    '2',
+    '--keep-tag',
+    'gold',
+    '--keep-tag',
+    'x',
+    '--time-zone',
+    'Europe/Berlin',
+  ]
+  const before = await filesIn(repo)
+  const planned = await answer<Forgotten>(['forget', repo, ...policy, '--dry-run'])
+  t.match(planned, { dryRun: true, forgotten: [], bytesFreed: Number })
+  t.same(
+    planned.snapshots.map(({ id, keep }) => [id, keep]),
+    [
+      [db[0], false],
+      [db[1], true],
+      [web[0], true],
+      [web[1], false],
+      [web[2], true],
+      [web[3], true],
+      [ahead, true],
+    ],
+  )
+  t.same(planned.snapshots[2]?.reasons, [{ rule: 'tag', detail: 'gold' }])
+  t.same(planned.snapshots[4]?.reasons, [{ rule: 'monthly', detail: '2025-10' }])
+  t.same(planned.snapshots[5]?.reasons, [{ rule: 'monthly', detail: '2025-11' }], 'it is November in Berlin')
+  t.same(planned.snapshots[6]?.reasons, [{ rule: 'future' }])
+  t.same(planned.snapshots[3]?.reasons, [])
+  const [freed, one, other] = [planned.bytesFreed!, planned.snapshots[0]!, planned.snapshots[3]!]
+  t.ok(freed > MIB && freed < 2 * MIB, 'half of each: the other half is needed')
+  t.ok(one.bytesFreed! < MIB / 2 && other.bytesFreed! < MIB / 2, 'neither alone: they share it')
+
+  const text = await call(['forget', repo, ...policy, '--dry-run'])
+  t.match(text.stdout, /^PLAN +ID +TIME +FREES +HOST +NAME +TAGS +REASON\n/)
+  t.match(
+    text.stdout,
+    /^remove {2}[0-9a-f]{8} {2}2025-10-30 23:30:00 +\S+ [KMi]*B {2}lab +web +no rule keeps it$/m,
+  )
+  t.match(text.stdout, /^keep {4}[0-9a-f]{8} {2}2025-11-01 00:30:00 .* monthly 2025-11$/m)
+  t.match(text.stdout, /^keep .* gold {2}tag gold$/m)
+  t.match(
+    text.stdout,
+    /\nWould forget 2 snapshots and keep 5; nothing was changed\. 1\.\d\d MiB of data is needed by no other snapshot\.\n$/,
+  )
+  t.equal((await call(['forget', repo, ...policy, '--dry-run', '-q'])).stdout, `${db[0]}\n${web[1]}\n`)
+  t.same(await filesIn(repo), before, 'nothing was written')
+
+  const scoped = await answer<Forgotten>([
+    'forget',
+    repo,
+    '--keep-last',
+    '1',
+    '--name',
+    'db',
+    '--host',
+    'lab',
+  ])
+  t.match(scoped, { dryRun: false, forgotten: [{ id: db[0], name: 'db' }] })
+  t.equal(scoped.snapshots.length, 2)
+  t.ok(scoped.bytesFreed! < MIB / 2, 'web needs it still')
+  t.match((await call(['forget', repo, '--keep-last', '1', '--name', 'nobody'])).stdout, 'No snapshot fits.')
+
+  const done = await call(['forget', repo, ...policy])
+  t.equal(done.code, 0)
+  t.match(done.stdout, /\nForgot 1 snapshot and kept 5\. 1\.\d\d MiB of data is needed/)
+  const again = await answer<Forgotten>(['forget', repo, ...policy])
+  t.match(again, { forgotten: [], bytesFreed: 0 })
+  t.equal((await answer<{ snapshots: [] }>(['snapshots', repo])).snapshots.length, 5)
+
+  const named = await answer<Forgotten>(['forget', repo, web[3]!.slice(0, 10), '--dry-run'])
+  t.match(named, { dryRun: true, forgotten: [], snapshots: [{ id: web[3], keep: false, reasons: [] }] })
+  t.ok(named.bytesFreed! > MIB)
+  t.match(
+    (await call(['forget', repo, web[3]!, '--dry-run'])).stdout,
+    /^remove {2}[0-9a-f]{8} .*\nWould forget 1 snapshot; /m,
+  )
+  const within = ['--keep-within', '99999y']
+  t.match(await answer(['forget', repo, ...within]), { forgotten: [] })
+  t.match(await answer(['check', repo]), { findings: [], snapshots: 5 })
 })
 
 test('through pipes, with workers, in processes of its own', async (t) => {

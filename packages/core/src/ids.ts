@@ -16,6 +16,9 @@ export type SnapshotId = SessionId
 /** 32 lower-case hex digits, random: names a repository. */
 export type RepositoryId = string & { readonly [brand]: 'RepositoryId' }
 
+/** 32 lower-case hex digits, random: names a key slot of an encrypted repository. */
+export type KeySlotId = string & { readonly [brand]: 'KeySlotId' }
+
 /** Length in bytes of the ids that are hashes. */
 export const HASH_BYTES = 32
 /** Length in bytes of the ids that are random. */
@@ -62,6 +65,11 @@ export function newSessionId(random: RandomSource = systemRandom): SessionId {
 /** A new repository id. */
 export function newRepositoryId(random: RandomSource = systemRandom): RepositoryId {
   return hex(random(RANDOM_ID_BYTES), RANDOM_ID_BYTES) as RepositoryId
+}
+
+/** A new key slot id. */
+export function newKeySlotId(random: RandomSource = systemRandom): KeySlotId {
+  return hex(random(RANDOM_ID_BYTES), RANDOM_ID_BYTES) as KeySlotId
 }
 
 /** Gives `length` unpredictable bytes; injected, so that tests and simulations can repeat a run. */

@@ -4,18 +4,21 @@ import {
   type BlockSource,
   type BlockTarget,
   defaultCodec,
-  newRepositoryId,
+  encryptedRecords,
+  type KeySlotId,
   PlatterError,
   plainRecords,
   type ReadableStore,
   type RecordSealer,
   type RepositoryId,
   type SnapshotId,
+  type SuiteName,
   systemRandom,
   type WritableStore,
 } from '@platter/core'
 import type { BackupOptions } from './api/backup-types.ts'
 import type { CheckOptions, CheckReport } from './api/check-types.ts'
+import type { ForgetPlan, ForgetSelection, PlanForgetOptions } from './api/forget-types.ts'
 import type {
   RepairIndexOptions,
   RepairIndexReport,
@@ -28,39 +31,28 @@ import type { ByteRange, Snapshot } from './api/snapshot-types.ts'
 import type { RepositoryStats } from './api/stats-types.ts'
 import { backup } from './backup/backup.ts'
 import { check } from './check/check.ts'
-import {
-  assertConfig,
-  type ChunkerSettings,
-  decodeConfig,
-  encodeConfig,
-  type RepositoryConfig,
-} from './config/repository-config.ts'
+import { createRepository } from './config/create-repository.ts'
+import { readConfig } from './config/open-config.ts'
+import type { ChunkerSettings, RepositoryConfig } from './config/repository-config.ts'
 import { deriveRepositoryKeys, type RepositoryKeys } from './config/repository-keys.ts'
 import { diffTrees } from './diff/diff.ts'
-import { DEFAULT_PACK_BYTES, DEFAULT_REGION_BYTES, MAX_RECORD_BYTES } from './format/limits.ts'
-import { CONFIG_NAME } from './format/object-names.ts'
 import type { SealedStore } from './format/sealed-store.ts'
 import { Image, type ImageOptions } from './image/image.ts'
 import type { ChunkIndex } from './index/chunk-index.ts'
 import { listIndexSegments, loadChunkIndex } from './index/load-index.ts'
+import { RepositoryKeySlots } from './keys/repository-key-slots.ts'
 import { BlobReader } from './pack/blob-reader.ts'
 import { repairIndex } from './repair/repair-index.ts'
 import { type HealSource, repairPacks } from './repair/repair-packs.ts'
 import { partialRestore } from './restore/partial-restore.ts'
 import { restore } from './restore/restore.ts'
+import { applyForget } from './retention/apply-forget.ts'
+import { planForget } from './retention/plan-forget.ts'
 import { readDamageMarks } from './snapshots/damage-marks.ts'
 import { onlyVolume } from './snapshots/only-volume.ts'
 import { SnapshotCatalog, type SnapshotFilter, writeTombstone } from './snapshots/snapshot-catalog.ts'
 import { repositoryStats } from './stats/stats.ts'
 import { VolumeTree } from './tree/volume-tree.ts'
-
-/** Settings of the default chunker. */
-export const DEFAULT_CHUNKER: ChunkerSettings = Object.freeze({
-  kind: 'aligned',
-  minBytes: 64 * 1024,
-  averageBytes: 256 * 1024,
-  maxBytes: 1024 * 1024,
-})
 
 /** One blob in so many is decompressed again before it is stored; costs about a hundredth of a first backup. */
 const VERIFIED_SAMPLE = 16
@@ -71,8 +63,9 @@ const VERIFIED_SAMPLE = 16
  *
  * @example
  * const store = await LocalStore.create('/backups/lab')
- * await Repository.init(store, { crypto: 'none' })
- * await using repo = await Repository.open(store)
+ * const passphrase = () => askTheUser()
+ * await Repository.init(store, { passphrase })
+ * await using repo = await Repository.open(store, { passphrase })
  * await using disk = await openSource('/dev/sda')
  * const snapshot = await repo.backup(disk, { name: 'web-01/sda' })
  */
@@ -81,81 +74,74 @@ export class Repository implements AsyncDisposable {
   readonly #records: RecordSealer
   readonly #config: RepositoryConfig
   readonly #keys: RepositoryKeys
-  readonly #options: OpenOptions
+  readonly #options: Omit<OpenOptions, 'passphrase' | 'keyFile'>
+  readonly #keySlots: RepositoryKeySlots | undefined
   readonly #catalog: SnapshotCatalog
   #index: { readonly names: string; readonly index: ChunkIndex } | undefined
   readonly #closing = new AbortController()
 
-  private constructor(store: ReadableStore, config: RepositoryConfig, options: OpenOptions) {
+  private constructor(
+    store: ReadableStore,
+    config: RepositoryConfig,
+    slot: KeySlotId | undefined,
+    { passphrase: _passphrase, keyFile: _keyFile, ...options }: OpenOptions,
+  ) {
     this.#store = store
     this.#config = config
     this.#keys = deriveRepositoryKeys(config)
-    this.#records = plainRecords
+    const { metadata } = this.#keys
+    this.#records = metadata === undefined ? plainRecords : encryptedRecords(metadata, options.random)
     this.#options = options
     this.#catalog = new SnapshotCatalog({ store, records: this.#records })
     // Every operation listens to it, and any number may run at once.
     setMaxListeners(0, this.#closing.signal)
+    if (slot !== undefined) {
+      const { random = systemRandom, now = () => new Date() } = options
+      const context = { store, repository: config.id, master: config.secret, random, now }
+      this.#keySlots = new RepositoryKeySlots(context, slot, (signal) => {
+        this.#assertOpen()
+        return this.#signal(signal)
+      })
+    }
   }
 
   /**
-   * Makes a store a repository.
+   * Makes a store a repository: an encrypted one, for which a passphrase or a key file is needed, unless
+   * `crypto: 'none'` asks for one that anyone with access to the store can read.
    *
-   * @throws ERR_REPOSITORY_EXISTS, ERR_ENCRYPTION_UNAVAILABLE, ERR_INVALID_ARGUMENT, and what the store throws.
+   * @throws ERR_REPOSITORY_EXISTS, ERR_KEY_REQUIRED, ERR_KEY_SLOT_PARAMETERS, ERR_INVALID_ARGUMENT, and what the store
+   * throws.
    */
   static async init(store: WritableStore, options: InitOptions): Promise<RepositoryId> {
-    if (options?.crypto !== 'none') {
-      throw new PlatterError(
-        'ERR_ENCRYPTION_UNAVAILABLE',
-        "This version cannot encrypt yet. Ask for crypto: 'none' by name to create a repository anyone with access to the store can read.",
-      )
-    }
-    const random = options.random ?? systemRandom
-    const config: RepositoryConfig = {
-      id: newRepositoryId(random),
-      chunker: options.chunker ?? DEFAULT_CHUNKER,
-      regionBytes: options.regionBytes ?? DEFAULT_REGION_BYTES,
-      packBytes: options.packBytes ?? DEFAULT_PACK_BYTES,
-      secret: random(32),
-    }
-    assertConfig(config)
-    if ((await store.putIfAbsent(CONFIG_NAME, encodeConfig(config), signalOf(options))) === 'exists') {
-      throw new PlatterError(
-        'ERR_REPOSITORY_EXISTS',
-        `There is a repository at ${store.label} already; it was left as it is.`,
-        {
-          path: store.label,
-        },
-      )
-    }
-    return config.id
+    return await createRepository(store, options)
   }
 
   /**
    * Opens a repository. A store that can only be read gives a repository that can only be read.
    *
-   * @throws ERR_REPOSITORY_NOT_FOUND, ERR_CORRUPT_CONFIG, ERR_UNSUPPORTED_VERSION, ERR_UNSUPPORTED_FEATURE, and what
-   * the store throws.
+   * @throws ERR_REPOSITORY_NOT_FOUND, ERR_KEY_REQUIRED, ERR_WRONG_PASSPHRASE, ERR_NO_KEY_SLOT, ERR_CORRUPT_KEY_SLOT,
+   * ERR_KEY_SLOT_PARAMETERS, ERR_NOT_ENCRYPTED when a credential is given that the repository has no use for,
+   * ERR_CORRUPT_CONFIG, ERR_UNSUPPORTED_VERSION, ERR_UNSUPPORTED_FEATURE, and what the store throws.
    */
   static async open(store: ReadableStore, options: OpenOptions = {}): Promise<Repository> {
-    let bytes: Uint8Array
-    try {
-      bytes = await store.get(CONFIG_NAME, { maxBytes: MAX_RECORD_BYTES, ...signalOf(options) })
-    } catch (cause) {
-      if (!PlatterError.is(cause, 'ERR_NOT_FOUND')) throw cause
-      throw new PlatterError(
-        'ERR_REPOSITORY_NOT_FOUND',
-        `There is no repository at ${store.label}. Create one with init.`,
-        {
-          path: store.label,
-          cause,
-        },
-      )
-    }
-    return new Repository(store, decodeConfig(bytes), options)
+    const { config, slot } = await readConfig(store, options, signalOf(options))
+    return new Repository(store, config, slot, options)
   }
 
   get id(): RepositoryId {
     return this.#config.id
+  }
+
+  /** How everything in this repository is protected. */
+  get crypto(): SuiteName {
+    return this.#config.crypto
+  }
+
+  /** The key slots of an encrypted repository. @throws ERR_NOT_ENCRYPTED where there are none. */
+  get keys(): RepositoryKeySlots {
+    if (this.#keySlots === undefined)
+      throw new PlatterError('ERR_NOT_ENCRYPTED', 'The repository is not encrypted, so it has no key slots.')
+    return this.#keySlots
   }
 
   /** How this repository cuts images into chunks. */
@@ -277,6 +263,7 @@ export class Repository implements AsyncDisposable {
     const context = {
       store: this.#writable(),
       records: this.#records,
+      keys: this.#keys,
       random: this.#options.random ?? systemRandom,
     }
     return await repairIndex(context, { ...options, signal: this.#signal(options.signal) })
@@ -375,13 +362,58 @@ export class Repository implements AsyncDisposable {
   }
 
   /**
+   * Says which snapshots a retention policy, or a list of names, would have forgotten, why the others stay, and how
+   * many bytes that could free. Changes nothing; `applyForget` carries the plan out.
+   *
+   * @throws ERR_INVALID_ARGUMENT, ERR_SNAPSHOT_NOT_FOUND, ERR_SNAPSHOT_AMBIGUOUS, ERR_CORRUPT_SNAPSHOT when any
+   * snapshot that counts cannot be read, and, unless `sizes` is false, ERR_CORRUPT_INDEX, ERR_CHUNK_MISSING,
+   * ERR_CORRUPT_BLOB and ERR_CORRUPT_NODE.
+   *
+   * @example
+   * const plan = await repo.planForget({ policy: { keepDaily: 7, keepMonthly: 12 }, timeZone: 'Europe/Berlin' })
+   * for (const { snapshot, keep, bytesFreed } of plan.snapshots) console.log(snapshot.id, keep, bytesFreed)
+   * await repo.applyForget(plan)
+   */
+  async planForget(selection: ForgetSelection, options: PlanForgetOptions = {}): Promise<ForgetPlan> {
+    this.#assertOpen()
+    const signal = this.#signal(options.signal)
+    return await planForget(
+      {
+        catalog: this.#catalog,
+        regionBytes: this.#config.regionBytes,
+        now: this.#options.now ?? (() => new Date()),
+        reader: () => this.#reader(signal),
+      },
+      selection,
+      { ...options, signal },
+    )
+  }
+
+  /**
+   * Forgets what a plan says: writes a tombstone for each snapshot. Broken off half way, some are forgotten and the
+   * rest are not, and the same plan can be applied again; what is forgotten already is passed over.
+   *
+   * @returns ids of the snapshots that it has forgotten, in the order of the plan.
+   * @throws ERR_INVALID_ARGUMENT, with nothing forgotten, when a snapshot that the plan keeps is gone by now: what the
+   * plan removes may be all that is left.
+   */
+  async applyForget(
+    plan: ForgetPlan,
+    options: { readonly signal?: AbortSignal } = {},
+  ): Promise<SnapshotId[]> {
+    const objects = { store: this.#writable(), records: this.#records }
+    const signal = this.#signal(options.signal)
+    return await applyForget(this.#catalog, plan, (id) => writeTombstone(objects, id, signal), signal)
+  }
+
+  /**
    * Frees what the repository holds; the store stays open. What is still running is broken off with ERR_CLOSED: with
    * the keys gone it could only go wrong. Calling it twice is harmless.
    */
   async close(): Promise<void> {
     this.#closing.abort(new PlatterError('ERR_CLOSED', 'The repository has been closed.'))
     this.#index = undefined
-    for (const key of [...Object.values(this.#keys), this.#config.secret]) key.fill(0)
+    for (const key of [...Object.values(this.#keys), this.#config.secret]) key?.fill(0)
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

@@ -222,6 +222,10 @@ test('other work is aborted at any step', { timeout: 120_000 }, async (t) => {
       for await (const _ of repo.snapshots({ signal }));
     },
     forget: (repo, signal) => repo.forget('latest', { signal }),
+    planForget: async (repo, signal) => {
+      const plan = await repo.planForget({ policy: { keepLast: 1 } }, { signal })
+      await repo.applyForget(plan, { signal })
+    },
   }
   for (const [name, work] of Object.entries(works)) {
     let at = 1

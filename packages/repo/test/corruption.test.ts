@@ -14,7 +14,8 @@ import { MemoryStore, MemoryTarget } from '@platter/fs-adapters'
 import { type CheckReport, Repository } from '@platter/repo'
 import { type Test, test } from 'tap'
 import { PackChecker } from '../dist/check/check-pack.js'
-import { decodeConfig } from '../dist/config/repository-config.js'
+import { decodeConfig } from '../dist/config/config-record.js'
+import type { RepositoryConfig } from '../dist/config/repository-config.js'
 import { deriveRepositoryKeys } from '../dist/config/repository-keys.js'
 import { decodeIndexSegment } from '../dist/format/index-segment.js'
 import { decodeSnapshot } from '../dist/format/snapshot-record.js'
@@ -345,7 +346,9 @@ function* placesIn(bytes: Uint8Array, sample: number, whole: boolean): Generator
 
 test('flipped bits in packs', { timeout: 120_000 }, async (t) => {
   const packs = await objectNames(VICTIM.store, 'packs/')
-  const checker = new PackChecker(deriveRepositoryKeys(decodeConfig(await VICTIM.store.get('config'))))
+  const checker = new PackChecker(
+    deriveRepositoryKeys(decodeConfig(await VICTIM.store.get('config')) as RepositoryConfig),
+  )
   let flips = 0
   let missed = 0
   for (const [i, name] of packs.entries()) {

@@ -200,6 +200,7 @@ const WORK: Readonly<Record<string, (repo: Repository) => Promise<unknown>>> = {
   check: (repo) => repo.check({ readData: true, workers: 0 }),
   stats: (repo) => repo.stats(),
   forget: (repo) => repo.forget('latest'),
+  planForget: async (repo) => repo.applyForget(await repo.planForget({ policy: { keepLast: 1 } })),
 }
 
 test('a list that ends early with an error is never taken for a whole one', {
@@ -278,6 +279,7 @@ test('a session that was fenced commits nothing', async (t) => {
 test('a pack that would not be readable is not swallowed on its way to the store', async (t) => {
   const uploader = new PackUploader(
     { store: new MemoryStore(), records: plainRecords },
+    undefined,
     'ab'.repeat(16) as SnapshotId,
     new AbortController().signal,
   )

@@ -84,11 +84,23 @@ function assertReads(
   t.equal(hex(volume!.imageDigest), hex(digest), 'image digest')
 }
 
-for (const chunker of CHUNKERS) {
-  test(`${chunker.kind}: an independent reader restores what Platter stored, and cuts as it does`, async (t) => {
+const PASSPHRASE = 'Fuß und Hand'
+const KDF = { N: 2 ** 14, r: 8, p: 1 }
+
+/** Each chunker, without encryption and with it. */
+const CASES = CHUNKERS.flatMap((chunker) => [
+  { chunker, passphrase: undefined, what: chunker.kind as string },
+  { chunker, passphrase: PASSPHRASE, what: `${chunker.kind}, encrypted` },
+])
+
+for (const { chunker, passphrase, what } of CASES) {
+  test(`${what}: an independent reader restores what Platter stored, and cuts as it does`, async (t) => {
     const store = new MemoryStore()
-    await Repository.init(store, { crypto: 'none', chunker, regionBytes: 256 * KIB, packBytes: 256 * KIB })
-    await using repository = await Repository.open(store)
+    const sizes = { chunker, regionBytes: 256 * KIB, packBytes: 256 * KIB }
+    const credentials = passphrase === undefined ? {} : { passphrase }
+    const protection = passphrase === undefined ? { crypto: 'none' as const } : { passphrase, kdf: KDF }
+    await Repository.init(store, { ...protection, ...sizes })
+    await using repository = await Repository.open(store, credentials)
     const images = [0, 1, 4096, 100_000, 256 * KIB, 256 * KIB + 1, 1300 * KIB + 777].map((size) =>
       sampleImage(size),
     )
@@ -96,7 +108,8 @@ for (const chunker of CHUNKERS) {
     const ids: string[] = []
     for (const image of images)
       ids.push((await repository.backup(new MemorySource(image), { name: 'image', workers: 0 })).id)
-    const reader = new FormatReader(await objectsOf(store))
+    await repository.forget((await repository.backup(new MemorySource(images[0]!), { workers: 0 })).id)
+    const reader = new FormatReader(await objectsOf(store), passphrase)
     t.equal(hex(reader.config.id), repository.id)
     t.same(reader.config.chunker, chunker)
     for (const [i, image] of images.entries()) assertReads(t, reader, ids[i]!, image)
@@ -259,28 +272,33 @@ test('objects in a folder are files of the same name; tombstones hide snapshots'
   assertReads(t, reader, ids[1]!, images[1]!)
 })
 
-test('the reader is no rubber stamp: a flipped bit in any object is found', async (t) => {
-  const store = new MemoryStore()
-  await Repository.init(store, { crypto: 'none', chunker: CHUNKERS[0]!, regionBytes: 64 * KIB })
-  await using repository = await Repository.open(store)
-  const { id } = await repository.backup(new MemorySource(noise(100_000, 3)), { name: 'x', workers: 0 })
-  const objects = await objectsOf(store)
-  new FormatReader(objects).restore(id)
-  for (const [name, bytes] of objects) {
-    const altered = bytes.slice()
-    const at = Math.floor(altered.length / 2)
-    altered[at] = altered[at]! ^ 1
-    t.throws(() => new FormatReader(new Map(objects).set(name, altered)).restore(id), name)
-  }
-})
+for (const passphrase of [undefined, PASSPHRASE]) {
+  const what = passphrase === undefined ? '' : ', encrypted'
+  test(`the reader is no rubber stamp: a flipped bit in any object is found${what}`, async (t) => {
+    const store = new MemoryStore()
+    const sizes = { chunker: CHUNKERS[0]!, regionBytes: 64 * KIB }
+    const protection = passphrase === undefined ? { crypto: 'none' as const } : { passphrase, kdf: KDF }
+    await Repository.init(store, { ...protection, ...sizes })
+    await using repository = await Repository.open(store, passphrase === undefined ? {} : { passphrase })
+    const { id } = await repository.backup(new MemorySource(noise(100_000, 3)), { name: 'x', workers: 0 })
+    const objects = await objectsOf(store)
+    new FormatReader(objects, passphrase).restore(id)
+    for (const [name, bytes] of objects) {
+      const altered = bytes.slice()
+      const at = Math.floor(altered.length / 2)
+      altered[at] = altered[at]! ^ 1
+      t.throws(() => new FormatReader(new Map(objects).set(name, altered), passphrase).restore(id), name)
+    }
+  })
+}
 
-for (const chunker of CHUNKERS) {
-  test(`${chunker.kind}: Platter reads what an independent writer wrote, and finds all of it known`, async (t) => {
+for (const { chunker, passphrase, what } of CASES) {
+  test(`${what}: Platter reads what an independent writer wrote, and finds all of it known`, async (t) => {
     const image = sampleImage(1300 * KIB + 777)
-    const { snapshot, objects } = writeRepository(chunker, 256 * KIB, image, allData(image))
+    const { snapshot, objects } = writeRepository(chunker, 256 * KIB, image, allData(image), passphrase)
     const store = new MemoryStore()
     for (const { name, bytes } of objects) t.equal(await store.putIfAbsent(name, [bytes]), 'created')
-    await using repository = await Repository.open(store)
+    await using repository = await Repository.open(store, passphrase === undefined ? {} : { passphrase })
     t.same((await repository.check({ readData: true, workers: 0 })).findings, [])
     const target = new MemoryTarget()
     await repository.restore('latest:independent', target, { workers: 0 })

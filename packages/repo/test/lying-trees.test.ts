@@ -10,11 +10,13 @@ import {
 import { MemoryStore, MemoryTarget } from '@platter/fs-adapters'
 import { Repository } from '@platter/repo'
 import { test } from 'tap'
-import { decodeConfig } from '../dist/config/repository-config.js'
+import { decodeConfig } from '../dist/config/config-record.js'
+import type { RepositoryConfig } from '../dist/config/repository-config.js'
 import { deriveRepositoryKeys } from '../dist/config/repository-keys.js'
 import { BLOB_TYPE, type BlobEntry } from '../dist/format/blob-entry.js'
 import { encodeIndexSegment, type IndexedPack } from '../dist/format/index-segment.js'
 import { indexSegmentName, packName, snapshotName } from '../dist/format/object-names.js'
+import { packCipher } from '../dist/format/pack-cipher.js'
 import { encodeSnapshot } from '../dist/format/snapshot-record.js'
 import { encodeNode, RUN } from '../dist/format/tree-node.js'
 import { PackAssembler } from '../dist/pack/pack-assembler.js'
@@ -39,7 +41,7 @@ class Forge {
     const forge = new Forge()
     const repo = await newRepository(forge.store)
     forge.#honest = (await backUp(repo, diskImage('honest'), { name: 'honest' })).id
-    const keys = deriveRepositoryKeys(decodeConfig(await forge.store.get('config')))
+    const keys = deriveRepositoryKeys(decodeConfig(await forge.store.get('config')) as RepositoryConfig)
     forge.#hashers = { chunk: createHasher(keys.chunkId), node: createHasher(keys.nodeId) }
     return forge
   }
@@ -84,13 +86,19 @@ class Forge {
   ): Promise<SnapshotId> {
     const id = newSessionId()
     const bytes = this.#blobs.reduce((sum, blob) => sum + blob.bytes.length, 0)
-    const pack = new PackAssembler(new ArrayBuffer(bytes + 1_000_000), systemRandom(32))
+    const salt = systemRandom(32)
+    const pack = new PackAssembler(new ArrayBuffer(bytes + 1_000_000), packCipher(undefined, salt))
     for (const blob of this.#blobs) pack.append(blob.id, blob.type, 0, blob.bytes, blob.bytes.length)
     const sealed = pack.seal()
     const file = new Uint8Array(sealed.memory, 0, sealed.fileBytes)
     const packId = packIdFrom(createHasher().hash(file))
     await this.store.putIfAbsent(packName(packId), [file])
-    const listed: IndexedPack = { id: packId, fileBytes: file.length, entries: sealed.entries.map(lie) }
+    const listed: IndexedPack = {
+      id: packId,
+      salt,
+      fileBytes: file.length,
+      entries: sealed.entries.map(lie),
+    }
     const segment = indexSegmentName(id, 0)
     await this.store.putIfAbsent(segment, encodeIndexSegment(segment, [listed], plainRecords))
     const { volumes, ...snapshot } = await (await Repository.open(this.store)).snapshot(this.honest)

@@ -15,6 +15,8 @@ import {
   plainRecords,
   type RandomSource,
   type Store,
+  SUITE,
+  systemRandom,
 } from '@platter/core'
 import { MemorySource, MemoryStore } from '@platter/fs-adapters'
 import { type InitOptions, Repository, type Snapshot } from '@platter/repo'
@@ -22,10 +24,12 @@ import * as fc from 'fast-check'
 import { test } from 'tap'
 import { HoleFinder } from '../dist/backup/hole-finder.js'
 import { type PlanItem, planRegions } from '../dist/backup/plan-regions.js'
-import { decodeConfig, encodeConfig, type RepositoryConfig } from '../dist/config/repository-config.js'
+import { decodeConfig, encodeConfig } from '../dist/config/config-record.js'
+import type { RepositoryConfig } from '../dist/config/repository-config.js'
 import { BLOB_TYPE, type BlobEntry, type BlobType } from '../dist/format/blob-entry.js'
 import { decodeIndexSegment, encodeIndexSegment, type IndexedPack } from '../dist/format/index-segment.js'
 import { indexSegmentName } from '../dist/format/object-names.js'
+import { packCipher } from '../dist/format/pack-cipher.js'
 import {
   PACK_HEADER_BYTES,
   PACK_TRAILER_BYTES,
@@ -728,7 +732,7 @@ function indexedPack({ pack, blobs }: PackSpec): IndexedPack {
     return { id: blobId(id), type, codec, offset: offset - storedBytes, storedBytes, rawBytes: raw }
   })
   const id = packIdFrom(new Uint8Array(createHash('sha256').update(`pack ${pack}`).digest()))
-  return { id, fileBytes: offset + packEndBytes(entries.length), entries }
+  return { id, salt: noise(32, pack), fileBytes: offset + packEndBytes(entries.length, SUITE.none), entries }
 }
 
 function placeKey(entry: Omit<BlobEntry, 'id'>, pack: string): string {
@@ -809,7 +813,8 @@ test('an index of many blobs finds each', async (t) => {
       const place = { offset: PACK_HEADER_BYTES + i * 10, storedBytes: 10, rawBytes: 10 }
       return { id, type: BLOB_TYPE.chunk, codec: CODEC.none, ...place }
     })
-    return { id: packIdFrom(noise(32, pack)), fileBytes: 20_000 + packEndBytes(1000), entries }
+    const fileBytes = 20_000 + packEndBytes(1000, SUITE.none)
+    return { id: packIdFrom(noise(32, pack)), salt: noise(32, pack + 100), fileBytes, entries }
   })
   const segments = [0, 1].map((i) => {
     const name = indexSegmentName(session, i)
@@ -850,9 +855,11 @@ test('packs give back what was put into them', async (t) => {
     fc.property(blobs, fc.nat(1000), (list, slack) => {
       const stored = list.map(([, length], i) => noise(length, i + 1))
       const total = stored.reduce((sum, { length }) => sum + length, 0)
-      const memory = new ArrayBuffer(PACK_HEADER_BYTES + total + packEndBytes(list.length) + slack)
+      const memory = new ArrayBuffer(
+        PACK_HEADER_BYTES + total + packEndBytes(list.length, SUITE.none) + slack,
+      )
       new Uint8Array(memory).fill(0xee)
-      const assembler = new PackAssembler(memory, noise(32, 9))
+      const assembler = new PackAssembler(memory, packCipher(undefined, noise(32, 9)))
       list.forEach(([id, length, codec, type], i) => {
         if (!assembler.fits(length)) throw new Error('it would fit')
         assembler.append(blobId(id), type, codec, stored[i]!, codec === CODEC.none ? length : length + 7)
@@ -861,14 +868,16 @@ test('packs give back what was put into them', async (t) => {
       if (assembler.fits(slack + 1)) throw new Error('it would not fit')
       const { id, fileBytes } = assembler.seal()
       const file = new Uint8Array(memory, 0, fileBytes)
-      if (fileBytes !== PACK_HEADER_BYTES + total + packEndBytes(list.length)) throw new Error('wrong length')
+      if (fileBytes !== PACK_HEADER_BYTES + total + packEndBytes(list.length, SUITE.none))
+        throw new Error('wrong length')
       const name = `packs/${id.slice(0, 2)}/${id}`
-      const trailer = readPackTrailer(file.slice(fileBytes - PACK_TRAILER_BYTES), fileBytes, name)
+      const trailer = readPackTrailer(file.slice(fileBytes - PACK_TRAILER_BYTES), fileBytes, name, SUITE.none)
       const entries = readPackDirectory(
         file.slice(0, PACK_HEADER_BYTES),
         file.slice(trailer.directoryOffset),
         fileBytes,
         name,
+        undefined,
       )
       entries.forEach((entry, i) => {
         const [number, length, codec, type] = list[i]!
@@ -946,12 +955,13 @@ test('nodes, snapshots and configs come back as they were', async (t) => {
   )
   const config: RepositoryConfig = {
     id: parseRepositoryId('0123456789abcdef'.repeat(2)),
+    crypto: 'none',
     chunker: { kind: 'fastcdc', minBytes: 2000, averageBytes: 5000, maxBytes: 2 ** 24 - 1 },
     regionBytes: 256 * 1024 * 1024,
     packBytes: 128 * 1024 * 1024,
     secret: noise(32, 3),
   }
-  const { secret, ...rest } = decodeConfig(joined(encodeConfig(config)))
+  const { secret, ...rest } = decodeConfig(joined(encodeConfig(config, systemRandom))) as RepositoryConfig
   const { secret: wanted, ...others } = config
   t.same(rest, others)
   t.ok(sameBytes(secret, wanted))

@@ -18,7 +18,7 @@ export interface Command {
   readonly name: string
   /** One line for the list of commands. */
   readonly summary: string
-  /** Names of the operands; one that ends in `...` may be repeated. */
+  /** Names of the operands; the last may be left out where it stands in brackets, and be repeated where it ends in `...`. */
   readonly operands: readonly string[]
   readonly options: OptionTable
   /** What the help says besides, in lines of at most 80 characters. */

@@ -29,13 +29,19 @@ export function parseCommandLine(argv: readonly string[], commands: readonly Com
   const { options: given, operands: words } = split(argv, every)
 
   if (given.has('version')) return { kind: 'version' }
-  const [verb, ...operands] = words
-  const command = commands.find(({ name }) => name === verb)
+  const [verb] = words
   if (given.has('help') || verb === 'help') {
-    return { kind: 'help', command: command ?? commands.find(({ name }) => name === operands[0]) }
+    return { kind: 'help', command: commandOf(verb === 'help' ? words.slice(1) : words, commands) }
   }
   if (verb === undefined) throw new UsageError('No command was given.', 'platter --help lists the commands.')
+  const command = commandOf(words, commands)
   if (command === undefined) {
+    const verbs = commands.filter(({ name }) => name.startsWith(`${verb} `))
+    if (verbs.length > 0)
+      throw new UsageError(
+        `'platter ${verb}' needs to be told what to do.`,
+        `Write ${verbs.map(({ name }) => `platter ${name}`).join(', ')}.`,
+      )
     const near = nearest(
       verb,
       commands.map(({ name }) => name),
@@ -54,8 +60,16 @@ export function parseCommandLine(argv: readonly string[], commands: readonly Com
     if (values.length > 1 && spec.repeatable !== true)
       throw new UsageError(`--${name} was given more than once.`)
   }
+  const operands = words.slice(command.name.split(' ').length)
   assertOperands(command, operands)
   return { kind: 'run', command, operands, options: new OptionValues(own, given) }
+}
+
+/** The command that the first word names, or the first two. */
+function commandOf([verb, second]: readonly string[], commands: readonly Command[]): Command | undefined {
+  return (
+    commands.find(({ name }) => name === `${verb} ${second}`) ?? commands.find(({ name }) => name === verb)
+  )
 }
 
 function split(
@@ -118,9 +132,10 @@ function unknownOption(rawName: string, table: OptionTable): UsageError {
 
 function assertOperands(command: Command, operands: readonly string[]): void {
   const names = command.operands
-  const most = names.at(-1)?.endsWith('...') === true ? Number.POSITIVE_INFINITY : names.length
-  if (operands.length < names.length) {
-    const missing = names[operands.length]?.replace('...', '')
+  const required = names.filter((name) => !name.startsWith('['))
+  const most = /\.\.\.\]?$/.test(names.at(-1) ?? '') ? Number.POSITIVE_INFINITY : names.length
+  if (operands.length < required.length) {
+    const missing = required[operands.length]?.replace('...', '')
     throw new UsageError(`${missing} is missing.`, `Usage: ${synopsis(command)}`)
   }
   if (operands.length > most) {

@@ -9,6 +9,7 @@ import { printable } from '../format/printable.ts'
 import { shortId } from '../format/snapshot-text.ts'
 import { columns } from '../format/table.ts'
 import type { ProgressView } from '../output/progress-view.ts'
+import { KEY_OPTIONS } from '../repository/credentials.ts'
 import { openRepository } from '../repository/open-repository.ts'
 import { assertSourceOutside } from '../repository/placement.ts'
 
@@ -39,6 +40,7 @@ export const backup: Command = {
       choices: ['auto', 'none', 'lz4', 'zstd'],
       help: 'How new data is compressed (default: auto, the best this Node has).',
     },
+    ...KEY_OPTIONS,
   },
   notes:
     'SOURCE is only read. A backup counts when it is complete: one that fails or is interrupted leaves the\n' +

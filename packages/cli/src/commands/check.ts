@@ -6,6 +6,7 @@ import { formatBytes, formatDuration, formatItems } from '../format/amounts.ts'
 import { printable } from '../format/printable.ts'
 import { shortId } from '../format/snapshot-text.ts'
 import type { ProgressView } from '../output/progress-view.ts'
+import { KEY_OPTIONS } from '../repository/credentials.ts'
 import { openRepository } from '../repository/open-repository.ts'
 
 export const check: Command = {
@@ -23,6 +24,7 @@ export const check: Command = {
       placeholder: 'SNAPSHOT',
       help: 'Also restore a snapshot to nowhere and compare its digest (default: latest).',
     },
+    ...KEY_OPTIONS,
   },
   notes:
     'Without --read-data, check verifies that everything the snapshots need is there, but does not read the data\n' +

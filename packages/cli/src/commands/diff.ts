@@ -3,13 +3,14 @@ import type { Call, Command } from '../command-line/command.ts'
 import { ExitCode } from '../exit-code.ts'
 import { formatBytes, formatItems } from '../format/amounts.ts'
 import { imageBytes, shortId } from '../format/snapshot-text.ts'
+import { KEY_OPTIONS } from '../repository/credentials.ts'
 import { openRepository } from '../repository/open-repository.ts'
 
 export const diff: Command = {
   name: 'diff',
   summary: 'List the byte ranges in which two snapshots differ.',
   operands: ['REPO', 'A', 'B'],
-  options: {},
+  options: KEY_OPTIONS,
   notes: 'Snapshots that differ are no failure: the exit code is 0 either way.',
 
   async run(call: Call): Promise<ExitCode> {

@@ -1,9 +1,11 @@
-import { PlatterError, type RepositoryId } from '@platter/core'
+import type { RepositoryId } from '@platter/core'
 import { LocalStore } from '@platter/fs-adapters'
-import { Repository } from '@platter/repo'
+import { type Credentials, Repository } from '@platter/repo'
 import type { Call, Command } from '../command-line/command.ts'
+import { UsageError } from '../command-line/usage-error.ts'
 import { ExitCode } from '../exit-code.ts'
 import { chunkerOption } from '../repository/chunker-presets.ts'
+import { firstCredentials, KEY_OPTIONS } from '../repository/credentials.ts'
 import { assertEmptyOrRepository, missingFolders, removeEmptyFolders } from '../repository/new-folder.ts'
 
 export const init: Command = {
@@ -11,6 +13,7 @@ export const init: Command = {
   summary: 'Create a repository in a folder.',
   operands: ['REPO'],
   options: {
+    ...KEY_OPTIONS,
     'no-encryption': { kind: 'flag', help: 'Store the images readable by anyone who can read the folder.' },
     chunker: {
       kind: 'value',
@@ -19,37 +22,45 @@ export const init: Command = {
     },
   },
   notes:
-    'The folder, and those above it, are created if they are missing. Encryption is not available in this\n' +
-    'version yet, and never left out silently: --no-encryption must be given.',
+    'The folder, and those above it, are created if they are missing. The repository is encrypted; without its\n' +
+    'passphrase or key file nobody can read the images, nor can you. Keep a copy of it somewhere else.',
 
-  async run({ operands, options, io, report }: Call): Promise<ExitCode> {
+  async run(call: Call): Promise<ExitCode> {
+    const { operands, options, io, report } = call
     const path = operands[0]!
-    if (!options.has('no-encryption')) {
-      throw new PlatterError(
-        'ERR_ENCRYPTION_UNAVAILABLE',
-        'Encryption is not available in this version yet, so no repository was created.',
-      )
-    }
+    const isPlain = options.has('no-encryption')
+    if (isPlain && (options.has('passphrase-file') || options.has('key-file')))
+      throw new UsageError('With --no-encryption there is no passphrase and no key file.')
     await assertEmptyOrRepository(path)
-    const id = await create(path, options.text('chunker'))
+    const credentials = isPlain ? {} : await firstCredentials(call, path)
+    const id = await create(path, isPlain, credentials, options.text('chunker'))
     io.signal.throwIfAborted()
 
-    await using repository = await Repository.open(new LocalStore(path), { signal: io.signal })
-    const { chunker } = repository
+    await using repository = await Repository.open(new LocalStore(path), {
+      ...credentials,
+      signal: io.signal,
+    })
+    const { chunker, crypto } = repository
     report.result(
-      { repository: id, path, chunker, encryption: 'none' },
-      `Created repository ${id} in ${path}, without encryption.`,
+      { repository: id, path, chunker, encryption: crypto },
+      `Created repository ${id} in ${path}, ${isPlain ? 'without encryption' : 'encrypted'}.`,
       id,
     )
     return ExitCode.done
   },
 }
 
-async function create(path: string, chunker: string | undefined): Promise<RepositoryId> {
+async function create(
+  path: string,
+  isPlain: boolean,
+  credentials: Credentials,
+  chunker: string | undefined,
+): Promise<RepositoryId> {
   const missing = await missingFolders(path)
   try {
     const store = await LocalStore.create(path)
-    return await Repository.init(store, { crypto: 'none', ...chunkerOption(chunker) })
+    const crypto = isPlain ? 'none' : 'aes-256-gcm'
+    return await Repository.init(store, { crypto, ...credentials, ...chunkerOption(chunker) })
   } catch (error) {
     await removeEmptyFolders(missing)
     throw error

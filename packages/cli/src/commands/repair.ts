@@ -14,6 +14,7 @@ import { formatBytes, formatDuration, formatItems } from '../format/amounts.ts'
 import { printable } from '../format/printable.ts'
 import { rangeText, shortId } from '../format/snapshot-text.ts'
 import type { ProgressView } from '../output/progress-view.ts'
+import { KEY_OPTIONS } from '../repository/credentials.ts'
 import { openRepository } from '../repository/open-repository.ts'
 import { assertSourceOutside } from '../repository/placement.ts'
 
@@ -27,6 +28,7 @@ export const repair: Command = {
       placeholder: 'SOURCE',
       help: 'Packs: look for lost data in this image, device or second repository.',
     },
+    ...KEY_OPTIONS,
     'dry-run': { kind: 'flag', help: 'Say what would be done, and change nothing.' },
   },
   notes:

@@ -8,6 +8,7 @@ import { formatBytes, formatDuration, formatRate } from '../format/amounts.ts'
 import { printable } from '../format/printable.ts'
 import { rangeText, shortId } from '../format/snapshot-text.ts'
 import type { ProgressView } from '../output/progress-view.ts'
+import { KEY_OPTIONS } from '../repository/credentials.ts'
 import { openRepository } from '../repository/open-repository.ts'
 import { assertTargetOutside } from '../repository/placement.ts'
 
@@ -19,6 +20,7 @@ export const restore: Command = {
     'only-different': { kind: 'flag', help: 'Read what is on the target and write only what differs.' },
     partial: { kind: 'flag', help: 'Restore what is left of a damaged snapshot, with zeros for the rest.' },
     force: { kind: 'flag', help: 'Overwrite a file that exists, or a device that is mounted.' },
+    ...KEY_OPTIONS,
   },
   notes:
     'With TARGET - the image, and nothing else, goes to standard output; the result goes to standard error\n' +

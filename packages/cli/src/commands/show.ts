@@ -6,13 +6,14 @@ import { printable } from '../format/printable.ts'
 import { rangeText, withDamage } from '../format/snapshot-text.ts'
 import { columns } from '../format/table.ts'
 import { formatTime } from '../format/time.ts'
+import { KEY_OPTIONS } from '../repository/credentials.ts'
 import { openRepository } from '../repository/open-repository.ts'
 
 export const show: Command = {
   name: 'show',
   summary: 'Show all that is known about one snapshot.',
   operands: ['REPO', 'SNAPSHOT'],
-  options: {},
+  options: KEY_OPTIONS,
 
   async run(call: Call): Promise<ExitCode> {
     const [repositoryPath, reference] = call.operands as [string, string]

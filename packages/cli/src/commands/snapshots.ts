@@ -2,6 +2,7 @@ import type { Snapshot } from '@platter/repo'
 import type { Call, Command } from '../command-line/command.ts'
 import { ExitCode } from '../exit-code.ts'
 import { snapshotTable, withDamage } from '../format/snapshot-text.ts'
+import { KEY_OPTIONS } from '../repository/credentials.ts'
 import { openRepository } from '../repository/open-repository.ts'
 
 export const snapshots: Command = {
@@ -12,6 +13,7 @@ export const snapshots: Command = {
     name: { kind: 'value', placeholder: 'NAME', help: 'Only those of this image.' },
     host: { kind: 'value', placeholder: 'HOST', help: 'Only those from this machine.' },
     tag: { kind: 'value', placeholder: 'TAG', help: 'Only those with this tag.' },
+    ...KEY_OPTIONS,
   },
 
   async run(call: Call): Promise<ExitCode> {

@@ -2,13 +2,14 @@ import type { Call, Command } from '../command-line/command.ts'
 import { ExitCode } from '../exit-code.ts'
 import { formatBytesExactly, formatCount } from '../format/amounts.ts'
 import { columns } from '../format/table.ts'
+import { KEY_OPTIONS } from '../repository/credentials.ts'
 import { openRepository } from '../repository/open-repository.ts'
 
 export const stats: Command = {
   name: 'stats',
   summary: 'Show how much a repository holds and how much space it takes.',
   operands: ['REPO'],
-  options: {},
+  options: KEY_OPTIONS,
 
   async run(call: Call): Promise<ExitCode> {
     await using repository = await openRepository(call.operands[0]!, call)

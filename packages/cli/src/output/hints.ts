@@ -12,9 +12,15 @@ export function hintFor(error: PlatterError): string | undefined {
 const DAMAGED = 'platter check REPO --read-data finds all damage and says which snapshots it concerns.'
 
 const HINTS: Partial<Record<ErrorCode, string>> = {
-  ERR_REPOSITORY_NOT_FOUND: 'Check the path, or create a repository there: platter init REPO --no-encryption',
+  ERR_REPOSITORY_NOT_FOUND: 'Check the path, or create a repository there: platter init REPO',
   ERR_REPOSITORY_EXISTS: 'Use it as it is, or choose another folder.',
-  ERR_ENCRYPTION_UNAVAILABLE: 'With --no-encryption, whoever can read the folder can read the images.',
+  ERR_KEY_REQUIRED:
+    'Use --passphrase-file FILE, PLATTER_PASSPHRASE_FILE, or --key-file FILE; or run it in a terminal. A repository made with init --no-encryption needs none.',
+  ERR_NOT_ENCRYPTED:
+    'If it never was encrypted, leave --passphrase-file and --key-file out, and PLATTER_PASSPHRASE_FILE unset.',
+  ERR_WRONG_PASSPHRASE:
+    'Mind capitals and the keyboard layout; a file must hold the passphrase and nothing else.',
+  ERR_LAST_KEY_SLOT: 'platter key add REPO adds another; platter key change REPO replaces it.',
   ERR_UNSUPPORTED_VERSION: 'A newer platter wrote it; use that version or a later one.',
   ERR_UNSUPPORTED_FEATURE: 'A newer platter wrote it; use that version or a later one.',
   ERR_SNAPSHOT_NOT_FOUND: 'platter snapshots REPO lists what there is.',

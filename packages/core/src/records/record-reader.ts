@@ -66,6 +66,14 @@ export class RecordReader {
     return new Uint8Array(value)
   }
 
+  /** Bytes of any length up to `maxLength`. */
+  byteString(field: string, maxLength: number): Uint8Array {
+    const value = this.#get(field)
+    if (!(value instanceof Uint8Array) || value.length > maxLength)
+      throw this.#bad(field, `at most ${maxLength} bytes`)
+    return new Uint8Array(value)
+  }
+
   list(field: string, maxItems: number): readonly RecordValue[] {
     const value = this.#get(field)
     if (!Array.isArray(value) || value.length > maxItems)

@@ -1,7 +1,10 @@
+import { SUITE, type SuiteNumber } from '../crypto/suite.ts'
 import { openRecord, type RecordType, sealRecord } from './sealed-record.ts'
 
 /** Seals and opens the records of one repository. Pure: the same object serves any number of calls at once. */
 export interface RecordSealer {
+  /** How the records, and all else of the repository, are protected. */
+  readonly suite: SuiteNumber
   /**
    * The parts of the object to store.
    *
@@ -17,4 +20,8 @@ export interface RecordSealer {
 }
 
 /** Records anyone can read, protected against damage only. */
-export const plainRecords: RecordSealer = Object.freeze({ seal: sealRecord, open: openRecord })
+export const plainRecords: RecordSealer = Object.freeze({
+  suite: SUITE.none,
+  seal: sealRecord,
+  open: openRecord,
+})

@@ -9,7 +9,7 @@ export type ReadErrorPolicy =
 
 /** How far a backup has come. */
 export interface BackupProgress {
-  readonly phase: 'scanning' | 'reading' | 'committing'
+  readonly phase: 'reading' | 'committing'
   /** Image bytes dealt with, holes included. */
   readonly bytesDone: number
   /** Size of the image; undefined while a stream's end is not known. */

@@ -1,16 +1,24 @@
-import type { CodecName, RandomSource } from '@platter/core'
+import type { CodecName, RandomSource, SuiteName } from '@platter/core'
 import type { ChunkerSettings } from '../config/repository-config.ts'
+import type { Credentials } from '../keys/credential.ts'
+import type { ScryptParameters } from '../keys/scrypt.ts'
 
-/** Options of {@link Repository.init}. */
-export interface InitOptions {
-  /** How the repository is protected. Only 'none' is available in this version, and it must be asked for. */
-  readonly crypto: 'none'
+/** Options of {@link Repository.init}: a passphrase or a key file, unless `crypto` is 'none'. */
+export interface InitOptions extends Credentials {
+  /** How the repository is protected. Default 'aes-256-gcm'; with 'none' anyone with access to the store can read it. */
+  readonly crypto?: SuiteName
+  /** What people call the first key slot, at most 256 characters. */
+  readonly label?: string
+  /** Cost of trying a passphrase on the first key slot. Default N = 2^17, r = 8, p = 1. */
+  readonly kdf?: ScryptParameters
   /** Default: the aligned chunker with 64 KiB, 256 KiB and 1 MiB. */
   readonly chunker?: ChunkerSettings
   /** Part of an image that one leaf of a volume tree describes. Default 64 MiB. */
   readonly regionBytes?: number
   /** Size at which a pack is closed. Default 32 MiB. */
   readonly packBytes?: number
+  /** Clock of the first key slot. */
+  readonly now?: () => Date
   /** Source of the repository's id and secret; for tests that must repeat a run. */
   readonly random?: RandomSource
   readonly signal?: AbortSignal
@@ -22,8 +30,8 @@ export interface Warning {
   readonly message: string
 }
 
-/** Options of {@link Repository.open}. */
-export interface OpenOptions {
+/** Options of {@link Repository.open}; an encrypted repository needs a passphrase or a key file. */
+export interface OpenOptions extends Credentials {
   /** Codec of new blobs; blobs of all codecs can be read. Default 'auto': zstd where the runtime has it, else lz4. */
   readonly codec?: CodecName | 'auto'
   /**

@@ -6,14 +6,19 @@ import {
   fromTransported,
   type NodeId,
   nodeIdFrom,
+  type PackId,
   PlatterError,
 } from '@platter/core'
 import type { BackupOptions, BackupProgress, BackupStats } from '../api/backup-types.ts'
 import type { ByteRange } from '../api/snapshot-types.ts'
 import { BLOB_TYPE, type BlobEntry } from '../format/blob-entry.ts'
 import { MAX_IMAGE_BYTES } from '../format/limits.ts'
+import { packName } from '../format/object-names.ts'
+import { packCipher } from '../format/pack-cipher.ts'
+import { saltOfHeader } from '../format/pack-file.ts'
 import { encodeNode, RUN, type RunKind } from '../format/tree-node.ts'
 import type { Claims } from '../index/load-claims.ts'
+import { corruptBlob } from '../pack/blob-reader.ts'
 import { PackMemory } from '../pack/pack-memory.ts'
 import { PackUploader, verifiedEntries } from '../pack/pack-uploader.ts'
 import { SmallPacks } from '../pack/small-packs.ts'
@@ -102,9 +107,9 @@ export class BackupRun {
     this.#input = input
     const { context, session, source, options, workers } = input
     const { keys, config } = context
-    this.#uploader = new PackUploader(context, session.id, this.#abort.signal)
-    this.#nodes = new SmallPacks(this.#uploader, config.packBytes, context.random)
-    this.#leftovers = new SmallPacks(this.#uploader, config.packBytes, context.random)
+    this.#uploader = new PackUploader(context, keys.pack, session.id, this.#abort.signal)
+    this.#nodes = new SmallPacks(this.#uploader, keys.pack, config.packBytes, context.random)
+    this.#leftovers = new SmallPacks(this.#uploader, keys.pack, config.packBytes, context.random)
     const nodeHasher = createHasher(keys.nodeId)
     this.#tree = new TreeBuilder((encoded) => {
       const id = nodeHasher.hash(encoded)
@@ -154,8 +159,8 @@ export class BackupRun {
     }
   }
 
-  /** Reports that everything is done. */
-  reportEnd(sizeBytes: number): void {
+  /** Reports that all is stored, and only the commit left. */
+  reportCommit(sizeBytes: number): void {
     this.#input.options.onProgress?.({
       ...this.#progress('committing'),
       bytesDone: sizeBytes,
@@ -339,20 +344,29 @@ export class BackupRun {
     const file = new Uint8Array(pack.memory, 0, pack.fileBytes)
     const { take } = this.#input
     if (take !== undefined) {
-      for (const entry of verifiedEntries(pack.id, file))
-        take(entry, file.subarray(entry.offset, entry.offset + entry.storedBytes))
+      this.#takeOver(pack.id, file, take)
       this.#packMemory.release(pack.memory)
       return
     }
     if (pack.last && pack.fileBytes < this.#input.context.config.packBytes / 2) {
-      for (const entry of verifiedEntries(pack.id, file)) {
-        const stored = file.subarray(entry.offset, entry.offset + entry.storedBytes)
-        this.#leftovers.append(entry.id, entry.type, entry.codec, stored, entry.rawBytes)
-      }
+      this.#takeOver(pack.id, file, ({ id, type, codec, rawBytes }, stored) =>
+        this.#leftovers.append(id, type, codec, stored, rawBytes),
+      )
       return
     }
     await this.#uploader.put(pack.id, file)
     this.#packMemory.release(pack.memory)
+  }
+
+  /** Hands on all blobs of a pack as their codecs made them; another pack seals them under its own key. */
+  #takeOver(id: PackId, file: Uint8Array, take: (entry: BlobEntry, stored: Uint8Array) => void): void {
+    const packKey = this.#input.context.keys.pack
+    const cipher = packCipher(packKey, saltOfHeader(file))
+    for (const entry of verifiedEntries(id, file, packKey)) {
+      const stored = cipher.openBlob(entry, file.subarray(entry.offset, entry.offset + entry.storedBytes))
+      if (stored === undefined) throw corruptBlob(entry.id, packName(id), entry.offset)
+      take(entry, stored)
+    }
   }
 
   async #freeWorker(): Promise<number> {

@@ -1,6 +1,7 @@
 import type { MessagePort } from 'node:worker_threads'
 import { systemRandom, toTransported } from '@platter/core'
 import { BLOB_ENTRY_BYTES } from '../format/blob-entry.ts'
+import { packCipher, packSuite, sealOverheadBytes } from '../format/pack-cipher.ts'
 import { PACK_HEADER_BYTES, PACK_SALT_BYTES } from '../format/pack-file.ts'
 import { ClaimTable } from '../index/claim-table.ts'
 import { PackAssembler } from '../pack/pack-assembler.ts'
@@ -25,6 +26,7 @@ export function serveBackup(port: MessagePort, data: BackupWorkerData): void {
 class BackupWorker implements PackSupply {
   readonly #port: MessagePort
   readonly #packBytes: number
+  readonly #packKey: Uint8Array | undefined
   readonly #stop: Int32Array
   readonly #claims = new ClaimTable()
   readonly #pieces: PieceQueue
@@ -39,6 +41,7 @@ class BackupWorker implements PackSupply {
   constructor(port: MessagePort, data: BackupWorkerData) {
     this.#port = port
     this.#packBytes = data.packBytes
+    this.#packKey = data.settings.keys.pack
     this.#stop = new Int32Array(data.stop)
     for (const segment of data.claimSegments) this.#claims.add(segment)
     this.#pieces = new PieceQueue((memory) => this.#send({ type: 'piece-memory', memory }, [memory]))
@@ -63,10 +66,16 @@ class BackupWorker implements PackSupply {
   async packFor(bytes: number, entries: number): Promise<PackAssembler> {
     await new Promise<void>((resolve) => setImmediate(resolve))
     if (Atomics.load(this.#stop, 0) !== 0) throw STOPPED
-    const room = bytes + entries * BLOB_ENTRY_BYTES
-    if (this.#pack !== undefined && (this.#pack.blobBytes >= this.#packBytes || !this.#pack.fits(room)))
+    if (
+      this.#pack !== undefined &&
+      (this.#pack.blobBytes >= this.#packBytes || !this.#pack.fits(bytes, entries))
+    )
       this.#sendPack(false)
-    this.#pack ??= new PackAssembler(await this.#memory(room), systemRandom(PACK_SALT_BYTES))
+    const entryBytes = BLOB_ENTRY_BYTES + sealOverheadBytes(packSuite(this.#packKey))
+    this.#pack ??= new PackAssembler(
+      await this.#memory(bytes + entries * entryBytes),
+      packCipher(this.#packKey, systemRandom(PACK_SALT_BYTES)),
+    )
     return this.#pack
   }
 

@@ -86,8 +86,8 @@ export async function backup(
     ],
     stats: { ...image.stats, seconds: (performance.now() - started) / 1000 },
   }
+  run.reportCommit(image.sizeBytes)
   await session.commit(snapshot, signal)
-  run.reportEnd(image.sizeBytes)
   return snapshot
 }
 

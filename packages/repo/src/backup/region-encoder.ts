@@ -38,7 +38,7 @@ export interface EncoderSettings {
   readonly regionBytes: number
   readonly keys: RepositoryKeys
   readonly codec: CodecName
-  /** One compressed blob in so many is decompressed and compared with its plaintext before it goes into a pack. */
+  /** One blob in so many that was compressed or encrypted is read back and compared with its plaintext before it goes into a pack. */
   readonly verifyOneIn: number
 }
 
@@ -91,8 +91,8 @@ export class RegionEncoder {
   readonly #bytesPerPiece: number
   readonly #entriesPerPiece: number
   #pack: PackAssembler | undefined
-  /** Blobs compressed so far. */
-  #compressed = 0
+  /** Blobs compressed or encrypted so far. */
+  #verifiable = 0
   #counts: Mutable<RegionCounts> = emptyCounts()
   /** Of the counts, what has been told to the live counters. */
   #told = { bytesNew: 0, bytesKnown: 0 }
@@ -244,21 +244,25 @@ export class RegionEncoder {
   }
 
   #store(id: Uint8Array, plain: Uint8Array): void {
-    const { codec, verifyOneIn } = this.#settings
+    const { codec, keys, verifyOneIn } = this.#settings
+    const pack = this.#pack!
     const compressed = compress(codec, plain)
     if (compressed === undefined) {
-      this.#pack!.append(id, BLOB_TYPE.chunk, CODEC.none, plain, plain.length)
-      return
+      pack.append(id, BLOB_TYPE.chunk, CODEC.none, plain, plain.length)
+      // Copied as it is, it holds nothing that could fail.
+      if (keys.pack === undefined) return
+    } else {
+      pack.append(id, BLOB_TYPE.chunk, CODEC[codec], compressed, plain.length)
+      releaseMemory(compressed)
     }
-    if (this.#compressed++ % verifyOneIn === 0 && !survives(codec, compressed, plain)) {
+    const stored = compressed === undefined ? 'none' : codec
+    if (this.#verifiable++ % verifyOneIn === 0 && !survives(pack, keys.pack !== undefined, stored, plain)) {
       throw new PlatterError(
         'ERR_CORRUPT_BLOB',
-        `A chunk did not survive compression with ${codec}; nothing was committed. Suspect this machine's memory.`,
+        `A chunk did not survive compression with ${stored}${keys.pack === undefined ? '' : ' and encryption'}; nothing was committed. Suspect this machine's memory.`,
         { object: Buffer.from(id).toString('hex') },
       )
     }
-    this.#pack!.append(id, BLOB_TYPE.chunk, CODEC[codec], compressed, plain.length)
-    releaseMemory(compressed)
   }
 
   #result(region: number, length: number, badRanges: readonly ByteRange[]): RegionResult {
@@ -341,11 +345,15 @@ class ChunkStream {
   }
 }
 
-/** Whether a compressed chunk decompresses to itself. */
-function survives(codec: CodecName, compressed: Uint8Array, plain: Uint8Array): boolean {
-  const again = decompress(CODEC[codec], compressed, plain.length)
+/** Whether the chunk that was appended last can be had again from the pack. */
+function survives(pack: PackAssembler, isEncrypted: boolean, codec: CodecName, plain: Uint8Array): boolean {
+  const stored = pack.readBackLast()
+  if (stored === undefined) return false
+  const again = decompress(CODEC[codec], stored, plain.length)
   const same = Buffer.compare(again, plain) === 0
-  releaseMemory(again)
+  if (codec !== 'none') releaseMemory(again)
+  // What is not encrypted is read back as a view of the pack itself.
+  if (isEncrypted) releaseMemory(stored)
   return same
 }
 

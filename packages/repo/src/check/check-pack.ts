@@ -1,15 +1,9 @@
-import {
-  CODEC,
-  createHasher,
-  decompress,
-  type Hasher,
-  PlatterError,
-  packIdFrom,
-  releaseMemory,
-} from '@platter/core'
+import { createHasher, type Hasher, PlatterError, packIdFrom, releaseMemory } from '@platter/core'
 import type { RepositoryKeys } from '../config/repository-keys.ts'
 import { BLOB_TYPE, type BlobEntry } from '../format/blob-entry.ts'
 import { packIdOfName } from '../format/object-names.ts'
+import { saltOfHeader } from '../format/pack-file.ts'
+import { BlobOpener } from '../pack/blob-opener.ts'
 import { verifiedEntries } from '../pack/pack-uploader.ts'
 import type { PackProblem } from './check-protocol.ts'
 
@@ -18,10 +12,14 @@ export class PackChecker {
   readonly #plainHasher: Hasher = createHasher()
   readonly #chunkHasher: Hasher
   readonly #nodeHasher: Hasher
+  readonly #packKey: Uint8Array | undefined
+  readonly #opener: BlobOpener
 
   constructor(keys: RepositoryKeys) {
     this.#chunkHasher = createHasher(keys.chunkId)
     this.#nodeHasher = createHasher(keys.nodeId)
+    this.#packKey = keys.pack
+    this.#opener = new BlobOpener(keys.pack)
   }
 
   /** What is wrong with a pack; an empty list when nothing is. */
@@ -36,13 +34,14 @@ export class PackChecker {
     }
     let entries: readonly BlobEntry[]
     try {
-      entries = verifiedEntries(id, file)
+      entries = verifiedEntries(id, file, this.#packKey)
     } catch (error) {
       if (!(error instanceof PlatterError)) throw error
       return [...problems, { code: 'ERR_CORRUPT_PACK', message: error.message, blob: undefined }]
     }
+    const salt = saltOfHeader(file)
     for (const entry of entries) {
-      if (this.#isIntact(entry, file)) continue
+      if (this.#isIntact(entry, salt, file)) continue
       const blob = Buffer.from(entry.id).toString('hex')
       const message = `The blob ${blob} at byte ${entry.offset} of ${name} is damaged.`
       problems.push({ code: 'ERR_CORRUPT_BLOB', message, blob })
@@ -50,17 +49,11 @@ export class PackChecker {
     return problems
   }
 
-  #isIntact(entry: BlobEntry, file: Uint8Array): boolean {
-    const stored = file.subarray(entry.offset, entry.offset + entry.storedBytes)
+  #isIntact(entry: BlobEntry, salt: Uint8Array, file: Uint8Array): boolean {
+    const sealed = file.subarray(entry.offset, entry.offset + entry.storedBytes)
     const hasher = entry.type === BLOB_TYPE.chunk ? this.#chunkHasher : this.#nodeHasher
-    try {
-      const plain = decompress(entry.codec, stored, entry.rawBytes)
-      const isIntact = Buffer.compare(hasher.hash(plain), entry.id) === 0
-      if (entry.codec !== CODEC.none) releaseMemory(plain)
-      return isIntact
-    } catch (error) {
-      if (PlatterError.is(error, 'ERR_CORRUPT_BLOB')) return false
-      throw error
-    }
+    const plain = this.#opener.open(entry, salt, sealed, hasher)
+    if (plain !== undefined && plain.buffer !== file.buffer) releaseMemory(plain)
+    return plain !== undefined
   }
 }

@@ -140,7 +140,7 @@ class Check {
 
   /** Compares the index with the packs that are there, and with their directories. */
   async #checkPacks(index: ChunkIndex): Promise<Map<PackId, number>> {
-    const { store } = this.#context
+    const { store, keys } = this.#context
     const sizes = await listPacks(store, this.#signal)
     const quarantined = await listQuarantined(store, this.#signal)
     const comparison = new IndexComparison(index)
@@ -150,11 +150,11 @@ class Check {
       const name = packName(id)
       try {
         const fileBytes = sizes.get(id)!
-        comparison.add(
+        comparison.add({
           id,
           fileBytes,
-          await fetchPackDirectory(store, name, fileBytes, { signal: this.#signal }),
-        )
+          ...(await fetchPackDirectory(store, name, fileBytes, keys.pack, { signal: this.#signal })),
+        })
       } catch (error) {
         this.#report(error, name)
       }

@@ -1,5 +1,6 @@
-import { type CodecNumber, HASH_BYTES, isCodecNumber, PlatterError } from '@platter/core'
+import { type CodecNumber, HASH_BYTES, isCodecNumber, PlatterError, type SuiteNumber } from '@platter/core'
 import { MAX_CHUNK_BYTES } from './limits.ts'
+import { sealOverheadBytes } from './pack-cipher.ts'
 
 /** What a blob holds: a chunk of an image, or a node of a volume tree. The number stands in the format. */
 export const BLOB_TYPE: Readonly<{ chunk: 0; node: 1 }> = Object.freeze({ chunk: 0, node: 1 })
@@ -13,6 +14,7 @@ export interface BlobEntry {
   readonly codec: CodecNumber
   /** Offset of the stored bytes in the pack file. */
   readonly offset: number
+  /** Length in the pack file, with the tag where the pack is encrypted. */
   readonly storedBytes: number
   readonly rawBytes: number
 }
@@ -37,16 +39,21 @@ export function writeBlobEntry(view: DataView, at: number, entry: BlobEntry): vo
 /**
  * Reads an entry at `at`; its id is a view of the same memory.
  *
- * @param blobsEnd end of the blobs in the pack file, which no blob may reach beyond.
+ * @param blobs where in the pack file blobs may lie, and how they are protected.
  * @throws ERR_CORRUPT_RECORD when a field is impossible; the caller knows which object it was.
  */
-export function readBlobEntry(view: DataView, at: number, blobsStart: number, blobsEnd: number): BlobEntry {
+export function readBlobEntry(
+  view: DataView,
+  at: number,
+  blobs: { readonly start: number; readonly end: number; readonly suite: SuiteNumber },
+): BlobEntry {
   const offset = view.getUint32(at + 32, true)
   const storedBytes = view.getUint32(at + 36, true)
   const rawBytes = view.getUint32(at + 40, true)
   const codec = view.getUint8(at + 44)
   const type = view.getUint8(at + 45)
-  const fits = offset >= blobsStart && storedBytes > 0 && offset + storedBytes <= blobsEnd
+  const sealBytes = sealOverheadBytes(blobs.suite)
+  const fits = offset >= blobs.start && storedBytes > sealBytes && offset + storedBytes <= blobs.end
   const known = isCodecNumber(codec) && (type === BLOB_TYPE.chunk || type === BLOB_TYPE.node)
   if (
     !fits ||
@@ -57,7 +64,7 @@ export function readBlobEntry(view: DataView, at: number, blobsStart: number, bl
   ) {
     throw new PlatterError('ERR_CORRUPT_RECORD', 'A blob entry is impossible.')
   }
-  if (codec === 0 && storedBytes !== rawBytes) {
+  if (codec === 0 && storedBytes !== rawBytes + sealBytes) {
     throw new PlatterError('ERR_CORRUPT_RECORD', 'A blob stored as it is has two different lengths.')
   }
   const id = new Uint8Array(view.buffer, view.byteOffset + at, HASH_BYTES)

@@ -5,21 +5,29 @@ import {
   packIdFrom,
   RECORD_TYPE,
   type RecordSealer,
+  type SuiteNumber,
 } from '@platter/core'
 import { BLOB_ENTRY_BYTES, type BlobEntry, readBlobEntry, writeBlobEntry } from './blob-entry.ts'
 import { MAX_PACK_FILE_BYTES } from './limits.ts'
-import { PACK_HEADER_BYTES, packEndBytes } from './pack-file.ts'
+import { PACK_HEADER_BYTES, PACK_SALT_BYTES, packEndBytes } from './pack-file.ts'
 
 /** A pack as an index segment lists it. */
 export interface IndexedPack {
   readonly id: PackId
+  /** The pack's 32 random bytes: with them blobs can be opened without reading the pack's header. */
+  readonly salt: Uint8Array
   readonly fileBytes: number
   readonly entries: readonly BlobEntry[]
 }
 
+/** A pack as a decoded index segment lists it. */
+export interface ListedPack extends Omit<IndexedPack, 'entries'> {
+  readonly entryCount: number
+}
+
 /** A decoded index segment: packs, and all their entries sorted by id. */
 export interface IndexSegment {
-  readonly packs: readonly { readonly id: PackId; readonly fileBytes: number; readonly entryCount: number }[]
+  readonly packs: readonly ListedPack[]
   readonly entryCount: number
   /** 32 bytes of id for each entry, one after the other, ascending. */
   readonly ids: Uint8Array
@@ -28,11 +36,13 @@ export interface IndexSegment {
 }
 
 const HEAD_BYTES = 16
-const PACK_BYTES = HASH_BYTES + 8
+const SALT_AT = HASH_BYTES
+const LENGTHS_AT = HASH_BYTES + PACK_SALT_BYTES
+const PACK_BYTES = LENGTHS_AT + 8
 
 /**
- * Encodes an index segment: head (entry count 4, pack count 4, reserved 8); packs (id 32, file length 4, entry
- * count 4); ids (32 each, ascending); pack number of each entry (4); the rest of each blob entry (16).
+ * Encodes an index segment: head (entry count 4, pack count 4, reserved 8); packs (id 32, salt 32, file length
+ * 4, entry count 4); ids (32 each, ascending); pack number of each entry (4); the rest of each blob entry (16).
  */
 export function encodeIndexSegment(
   name: string,
@@ -51,8 +61,9 @@ export function encodeIndexSegment(
   packs.forEach((pack, i) => {
     const at = HEAD_BYTES + i * PACK_BYTES
     payload.set(Buffer.from(pack.id, 'hex'), at)
-    view.setUint32(at + HASH_BYTES, pack.fileBytes, true)
-    view.setUint32(at + HASH_BYTES + 4, pack.entries.length, true)
+    payload.set(pack.salt, at + SALT_AT)
+    view.setUint32(at + LENGTHS_AT, pack.fileBytes, true)
+    view.setUint32(at + LENGTHS_AT + 4, pack.entries.length, true)
   })
   const scratch = new Uint8Array(BLOB_ENTRY_BYTES)
   const scratchView = new DataView(scratch.buffer)
@@ -74,7 +85,7 @@ const PLACE_BYTES = BLOB_ENTRY_BYTES - HASH_BYTES
  */
 export function decodeIndexSegment(name: string, bytes: Uint8Array, records: RecordSealer): IndexSegment {
   try {
-    return decodePayload(name, records.open(RECORD_TYPE.index, name, bytes))
+    return decodePayload(name, records.open(RECORD_TYPE.index, name, bytes), records.suite)
   } catch (cause) {
     if (PlatterError.is(cause, 'ERR_UNSUPPORTED_VERSION')) throw cause
     const why = cause instanceof Error ? cause.message : String(cause)
@@ -85,7 +96,7 @@ export function decodeIndexSegment(name: string, bytes: Uint8Array, records: Rec
   }
 }
 
-function decodePayload(name: string, payload: Uint8Array): IndexSegment {
+function decodePayload(name: string, payload: Uint8Array, suite: SuiteNumber): IndexSegment {
   const view = new DataView(payload.buffer, payload.byteOffset, payload.length)
   const entryCount = view.getUint32(0, true)
   const packCount = view.getUint32(4, true)
@@ -96,12 +107,14 @@ function decodePayload(name: string, payload: Uint8Array): IndexSegment {
     throw new RangeError('its counts do not fit its length.')
   const packs = Array.from({ length: packCount }, (_, i) => {
     const at = HEAD_BYTES + i * PACK_BYTES
-    const fileBytes = view.getUint32(at + HASH_BYTES, true)
-    const packEntries = view.getUint32(at + HASH_BYTES + 4, true)
-    if (fileBytes > MAX_PACK_FILE_BYTES || fileBytes < PACK_HEADER_BYTES + packEndBytes(packEntries)) {
+    const fileBytes = view.getUint32(at + LENGTHS_AT, true)
+    const entryCount = view.getUint32(at + LENGTHS_AT + 4, true)
+    if (fileBytes > MAX_PACK_FILE_BYTES || fileBytes < PACK_HEADER_BYTES + packEndBytes(entryCount, suite)) {
       throw new RangeError('it lists an impossible pack.')
     }
-    return { id: packIdFrom(payload.subarray(at, at + HASH_BYTES)), fileBytes, entryCount: packEntries }
+    // A copy: the index outlives the segment.
+    const salt = payload.slice(at + SALT_AT, at + SALT_AT + PACK_SALT_BYTES)
+    return { id: packIdFrom(payload.subarray(at, at + HASH_BYTES)), salt, fileBytes, entryCount }
   })
   const ids = payload.subarray(idsAt, numbersAt)
   const scratch = new Uint8Array(BLOB_ENTRY_BYTES)
@@ -120,10 +133,14 @@ function decodePayload(name: string, payload: Uint8Array): IndexSegment {
           { object: name },
         )
       scratch.set(payload.subarray(placesAt + i * PLACE_BYTES, placesAt + (i + 1) * PLACE_BYTES), HASH_BYTES)
-      const blobsEnd = pack.fileBytes - packEndBytes(pack.entryCount)
+      const blobs = {
+        start: PACK_HEADER_BYTES,
+        end: pack.fileBytes - packEndBytes(pack.entryCount, suite),
+        suite,
+      }
       const id = ids.subarray(i * HASH_BYTES, (i + 1) * HASH_BYTES)
       try {
-        return { ...readBlobEntry(scratchView, 0, PACK_HEADER_BYTES, blobsEnd), id, pack: number }
+        return { ...readBlobEntry(scratchView, 0, blobs), id, pack: number }
       } catch (cause) {
         throw new PlatterError(
           'ERR_CORRUPT_INDEX',

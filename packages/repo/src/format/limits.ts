@@ -40,3 +40,13 @@ export const MAX_LABEL_LENGTH = 4096
 export const MAX_BAD_RANGES = 65_536
 /** Ranges that a damage mark lists; where more are damaged, the closest ones are listed as one. */
 export const MAX_DAMAGED_RANGES = 65_536
+/** Key slots of a repository: each may have to be tried, and trying one takes time and memory. */
+export const MAX_KEY_SLOTS = 32
+/** Longest key slot. */
+export const MAX_KEY_SLOT_BYTES: number = 16 * KIB
+export const MAX_KEY_LABEL_LENGTH = 256
+/** Content of a key file: no fewer bytes than the keys made from it have. */
+export const MIN_KEY_FILE_BYTES = 32
+export const MAX_KEY_FILE_BYTES: number = 64 * KIB
+/** Longest passphrase, as UTF-8. */
+export const MAX_PASSPHRASE_BYTES: number = 64 * KIB

@@ -1,4 +1,4 @@
-import type { PackId, SessionId, SnapshotId } from '@platter/core'
+import type { KeySlotId, PackId, SessionId, SnapshotId } from '@platter/core'
 
 /** The object that makes a store a repository. */
 export const CONFIG_NAME = 'config'
@@ -9,6 +9,7 @@ export const SNAPSHOTS_PREFIX = 'snapshots/'
 export const FORGET_PREFIX = 'forget/'
 export const DAMAGE_PREFIX = 'damage/'
 export const QUARANTINE_PREFIX = 'quarantine/'
+export const KEYS_PREFIX = 'keys/'
 
 export function packName(id: PackId): string {
   return `${PACKS_PREFIX}${id.slice(0, 2)}/${id}`
@@ -39,6 +40,10 @@ export function damageName(id: SnapshotId, mark: number): string {
 
 export function quarantineName(id: PackId): string {
   return `${QUARANTINE_PREFIX}${id}`
+}
+
+export function keySlotName(id: KeySlotId): string {
+  return `${KEYS_PREFIX}${id}`
 }
 
 /** Id of the pack that an object name names, or undefined for a name that is none. */
@@ -73,4 +78,9 @@ export function damageMarkOfName(
 /** Id of the pack that a quarantine record's name names, or undefined. */
 export function quarantinedIdOfName(name: string): PackId | undefined {
   return /^quarantine\/([0-9a-f]{64})$/.exec(name)?.[1] as PackId | undefined
+}
+
+/** Id of the key slot that an object name names, or undefined. */
+export function keySlotIdOfName(name: string): KeySlotId | undefined {
+  return /^keys\/([0-9a-f]{32})$/.exec(name)?.[1] as KeySlotId | undefined
 }

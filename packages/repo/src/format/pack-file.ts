@@ -1,6 +1,7 @@
-import { createHasher, HASH_BYTES, PlatterError } from '@platter/core'
+import { createHasher, HASH_BYTES, isSuiteNumber, PlatterError, type SuiteNumber } from '@platter/core'
 import { BLOB_ENTRY_BYTES, type BlobEntry, readBlobEntry, writeBlobEntry } from './blob-entry.ts'
 import { MAX_PACK_FILE_BYTES } from './limits.ts'
+import { type PackCipher, type PackFrame, packCipher, packSuite, sealOverheadBytes } from './pack-cipher.ts'
 
 /** Length of the header in front of the blobs: magic (8), version (1), suite (1), reserved (22), salt (32). */
 export const PACK_HEADER_BYTES = 64
@@ -15,17 +16,23 @@ export const PACK_SALT_BYTES = 32
 const HEADER_MAGIC = 0x4b43_4150_5254_4c50n // 'PLTRPACK'
 const TRAILER_MAGIC = 0x444e_4550_5254_4c50n // 'PLTRPEND'
 const VERSION = 1
-const SUITE_NONE = 0
+const SUITE_AT = 9
+const SALT_AT = 32
 const HASH_AT = 24
 
 /** Writes a pack header at the start of `file`. */
-export function writePackHeader(file: Uint8Array, salt: Uint8Array): void {
+export function writePackHeader(file: Uint8Array, { suite, salt }: PackCipher): void {
   const view = new DataView(file.buffer, file.byteOffset, PACK_HEADER_BYTES)
   file.fill(0, 0, PACK_HEADER_BYTES)
   view.setBigUint64(0, HEADER_MAGIC, true)
   view.setUint8(8, VERSION)
-  view.setUint8(9, SUITE_NONE)
-  file.set(salt, 32)
+  view.setUint8(SUITE_AT, suite)
+  file.set(salt, SALT_AT)
+}
+
+/** The salt in a pack's header, as a view. */
+export function saltOfHeader(header: Uint8Array): Uint8Array {
+  return header.subarray(SALT_AT, SALT_AT + PACK_SALT_BYTES)
 }
 
 /**
@@ -34,31 +41,40 @@ export function writePackHeader(file: Uint8Array, salt: Uint8Array): void {
  * @param blobsEnd where the blobs end; the directory starts there.
  * @returns length of the whole pack file.
  */
-export function writePackEnd(file: Uint8Array, blobsEnd: number, entries: readonly BlobEntry[]): number {
-  const directoryBytes = entries.length * BLOB_ENTRY_BYTES
+export function writePackEnd(
+  file: Uint8Array,
+  blobsEnd: number,
+  entries: readonly BlobEntry[],
+  cipher: PackCipher,
+): number {
+  const directoryBytes = entries.length * BLOB_ENTRY_BYTES + sealOverheadBytes(cipher.suite)
   const trailerAt = blobsEnd + directoryBytes
   const end = trailerAt + PACK_TRAILER_BYTES
   const view = new DataView(file.buffer, file.byteOffset, file.length)
-  let at = blobsEnd
-  for (const entry of entries) {
-    writeBlobEntry(view, at, entry)
-    at += BLOB_ENTRY_BYTES
-  }
   file.fill(0, trailerAt, end)
   view.setUint32(trailerAt, blobsEnd, true)
   view.setUint32(trailerAt + 4, directoryBytes, true)
   view.setUint32(trailerAt + 8, entries.length, true)
-  file.set(
-    endHash(file.subarray(0, PACK_HEADER_BYTES), file.subarray(blobsEnd, trailerAt + HASH_AT)),
-    trailerAt + HASH_AT,
-  )
+  const header = file.subarray(0, PACK_HEADER_BYTES)
+  const trailerFields = file.subarray(trailerAt, trailerAt + HASH_AT)
+  cipher.sealDirectory(file, blobsEnd, encodeDirectory(entries), { header, trailerFields })
+  file.set(endHash(header, file.subarray(blobsEnd, trailerAt + HASH_AT)), trailerAt + HASH_AT)
   view.setBigUint64(end - 8, TRAILER_MAGIC, true)
   return end
 }
 
+function encodeDirectory(entries: readonly BlobEntry[]): Uint8Array {
+  const directory = new Uint8Array(entries.length * BLOB_ENTRY_BYTES)
+  const view = new DataView(directory.buffer)
+  entries.forEach((entry, i) => {
+    writeBlobEntry(view, i * BLOB_ENTRY_BYTES, entry)
+  })
+  return directory
+}
+
 /** Space that directory and trailer take for so many entries. */
-export function packEndBytes(entryCount: number): number {
-  return entryCount * BLOB_ENTRY_BYTES + PACK_TRAILER_BYTES
+export function packEndBytes(entryCount: number, suite: SuiteNumber): number {
+  return entryCount * BLOB_ENTRY_BYTES + sealOverheadBytes(suite) + PACK_TRAILER_BYTES
 }
 
 /** Where a pack's directory lies, as its trailer says. */
@@ -74,7 +90,12 @@ export interface PackTrailer {
  * @param trailer the last {@link PACK_TRAILER_BYTES} of the file.
  * @throws ERR_CORRUPT_PACK
  */
-export function readPackTrailer(trailer: Uint8Array, fileBytes: number, name: string): PackTrailer {
+export function readPackTrailer(
+  trailer: Uint8Array,
+  fileBytes: number,
+  name: string,
+  suite: SuiteNumber,
+): PackTrailer {
   const view = new DataView(trailer.buffer, trailer.byteOffset, trailer.length)
   const smallest = PACK_HEADER_BYTES + PACK_TRAILER_BYTES
   if (trailer.length !== PACK_TRAILER_BYTES || fileBytes < smallest || fileBytes > MAX_PACK_FILE_BYTES) {
@@ -87,7 +108,7 @@ export function readPackTrailer(trailer: Uint8Array, fileBytes: number, name: st
   const entryCount = view.getUint32(8, true)
   const fits =
     directoryOffset >= PACK_HEADER_BYTES &&
-    directoryBytes === entryCount * BLOB_ENTRY_BYTES &&
+    directoryBytes === entryCount * BLOB_ENTRY_BYTES + sealOverheadBytes(suite) &&
     directoryOffset + directoryBytes + PACK_TRAILER_BYTES === fileBytes
   if (!fits) throw corruptPack(name, 'has a trailer that does not fit its length')
   return { directoryOffset, directoryBytes, entryCount }
@@ -98,7 +119,8 @@ export function readPackTrailer(trailer: Uint8Array, fileBytes: number, name: st
  *
  * @param header the first {@link PACK_HEADER_BYTES} of the file.
  * @param end directory and trailer: the file from `directoryOffset` to its end.
- * @returns entries whose ids are views of `end`.
+ * @param packKey key of all packs of the repository, undefined in one without encryption.
+ * @returns entries whose ids are views of memory they share.
  * @throws ERR_CORRUPT_PACK, ERR_UNSUPPORTED_VERSION
  */
 export function readPackDirectory(
@@ -106,22 +128,30 @@ export function readPackDirectory(
   end: Uint8Array,
   fileBytes: number,
   name: string,
+  packKey: Uint8Array | undefined,
 ): BlobEntry[] {
+  const suite = packSuite(packKey)
   if (header.length !== PACK_HEADER_BYTES) throw corruptPack(name, 'is too short for its header')
   const trailerAt = end.length - PACK_TRAILER_BYTES
-  const trailer = readPackTrailer(end.subarray(Math.max(0, trailerAt)), fileBytes, name)
+  const trailer = readPackTrailer(end.subarray(Math.max(0, trailerAt)), fileBytes, name, suite)
   if (trailerAt !== trailer.directoryBytes)
     throw corruptPack(name, 'has a directory of another length than its trailer says')
   const sum = end.subarray(trailerAt + HASH_AT, trailerAt + HASH_AT + HASH_BYTES)
   if (Buffer.compare(sum, endHash(header, end.subarray(0, trailerAt + HASH_AT))) !== 0) {
     throw corruptPack(name, 'has an altered header, directory or trailer')
   }
-  assertHeader(header, name)
-  const view = new DataView(end.buffer, end.byteOffset, end.length)
+  assertHeader(header, name, suite)
+  const { directoryOffset } = trailer
+  const frame: PackFrame = { header, trailerFields: end.subarray(trailerAt, trailerAt + HASH_AT) }
+  const cipher = packCipher(packKey, saltOfHeader(header))
+  const directory = cipher.openDirectory(directoryOffset, end.subarray(0, trailerAt), frame)
+  if (directory === undefined)
+    throw corruptPack(name, 'has an altered directory, or is not of this repository')
+  const view = new DataView(directory.buffer, directory.byteOffset, directory.length)
   const entries: BlobEntry[] = []
-  for (let at = 0; at < trailerAt; at += BLOB_ENTRY_BYTES) {
+  for (let at = 0; at < directory.length; at += BLOB_ENTRY_BYTES) {
     try {
-      entries.push(readBlobEntry(view, at, PACK_HEADER_BYTES, trailer.directoryOffset))
+      entries.push(readBlobEntry(view, at, { start: PACK_HEADER_BYTES, end: directoryOffset, suite }))
     } catch (cause) {
       throw corruptPack(name, 'has an impossible directory entry', cause)
     }
@@ -134,10 +164,13 @@ export function corruptPack(name: string, problem: string, cause?: unknown): Pla
   return new PlatterError('ERR_CORRUPT_PACK', `The pack ${name} ${problem}.`, { object: name, cause })
 }
 
-function assertHeader(header: Uint8Array, name: string): void {
+function assertHeader(header: Uint8Array, name: string, suite: SuiteNumber): void {
   const view = new DataView(header.buffer, header.byteOffset, header.length)
   if (view.getBigUint64(0, true) !== HEADER_MAGIC) throw corruptPack(name, 'does not start as a pack does')
-  if (view.getUint8(8) !== VERSION || view.getUint8(9) !== SUITE_NONE) {
+  const isKnown = view.getUint8(8) === VERSION && isSuiteNumber(view.getUint8(SUITE_AT))
+  if (isKnown && view.getUint8(SUITE_AT) !== suite)
+    throw corruptPack(name, 'is not protected in the way of this repository')
+  if (!isKnown) {
     throw new PlatterError(
       'ERR_UNSUPPORTED_VERSION',
       `The pack ${name} was written by a later version of Platter.`,

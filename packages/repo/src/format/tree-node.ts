@@ -56,14 +56,20 @@ export function encodeNode(node: TreeNode): Uint8Array {
  *
  * @param level the level the parent says it has.
  * @param span what it must cover: bytes for a leaf, nodes of the level below otherwise.
- * @throws ERR_CORRUPT_NODE
+ * @throws ERR_CORRUPT_NODE, ERR_UNSUPPORTED_VERSION
  */
 export function decodeNode(bytes: Uint8Array, level: number, span: number): TreeNode {
   if (bytes.length < HEAD_BYTES || bytes.length > MAX_NODE_BYTES)
     throw corruptNode('has an impossible length')
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length)
   if (view.getUint32(0, true) !== MAGIC) throw corruptNode('is no node')
-  if (view.getUint8(4) !== VERSION) throw corruptNode('is of a later version')
+  if (view.getUint8(4) !== VERSION) {
+    throw new PlatterError(
+      'ERR_UNSUPPORTED_VERSION',
+      'A tree node was written by a later version of Platter; use that version or a newer one.',
+      { expected: VERSION, actual: view.getUint8(4) },
+    )
+  }
   if (view.getUint8(5) !== level || level > MAX_TREE_LEVELS)
     throw corruptNode('is of another level than its parent says')
   const count = view.getUint32(8, true)

@@ -1,6 +1,6 @@
-import { type CodecNumber, HASH_BYTES, type PackId } from '@platter/core'
+import { type CodecNumber, HASH_BYTES } from '@platter/core'
 import type { BlobEntry, BlobType } from '../format/blob-entry.ts'
-import type { IndexSegment } from '../format/index-segment.ts'
+import type { IndexSegment, ListedPack } from '../format/index-segment.ts'
 
 /** Where a blob is: its pack and its place in it. */
 export interface BlobLocation extends Omit<BlobEntry, 'id'> {
@@ -9,11 +9,7 @@ export interface BlobLocation extends Omit<BlobEntry, 'id'> {
 }
 
 /** A pack that the index names. */
-export interface KnownPack {
-  readonly id: PackId
-  readonly fileBytes: number
-  readonly entryCount: number
-}
+export type KnownPack = ListedPack
 
 /**
  * All blobs the repository's index names, for looking them up by id: 48 bytes each (id 32, place 16) in typed

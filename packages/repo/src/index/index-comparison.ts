@@ -1,5 +1,6 @@
 import type { PackId } from '@platter/core'
 import type { BlobEntry } from '../format/blob-entry.ts'
+import type { IndexedPack } from '../format/index-segment.ts'
 import type { ChunkIndex } from './chunk-index.ts'
 
 /** How what the index says of a pack compares with the pack itself. */
@@ -40,12 +41,13 @@ export class IndexComparison {
   }
 
   /** Takes the directory of a pack. */
-  add(id: PackId, fileBytes: number, entries: readonly BlobEntry[]): void {
+  add({ id, salt, fileBytes, entries }: IndexedPack): void {
     const numbers = this.#numbers.get(id)
     if (numbers === undefined) return
     for (const number of numbers) {
       const pack = this.#index.packs[number]!
-      const agrees = pack.fileBytes === fileBytes && pack.entryCount === entries.length
+      const isSameFile = pack.fileBytes === fileBytes && Buffer.compare(pack.salt, salt) === 0
+      const agrees = isSameFile && pack.entryCount === entries.length
       this.#listings[number] = agrees ? 'true' : 'false'
     }
     const found = new Map<number, number>(numbers.map((number) => [number, 0]))

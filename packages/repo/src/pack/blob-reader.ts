@@ -1,8 +1,9 @@
-import { createHasher, decompress, type Hasher, PlatterError, type ReadableStore } from '@platter/core'
+import { createHasher, type Hasher, PlatterError, type ReadableStore } from '@platter/core'
 import type { RepositoryKeys } from '../config/repository-keys.ts'
 import { BLOB_TYPE, type BlobType } from '../format/blob-entry.ts'
 import { packName } from '../format/object-names.ts'
 import type { ChunkIndex } from '../index/chunk-index.ts'
+import { BlobOpener } from './blob-opener.ts'
 import { readPackRange } from './read-pack-range.ts'
 
 /** Reads single blobs and checks each against its id. For bulk reading see the restore. */
@@ -11,12 +12,14 @@ export class BlobReader {
   readonly #store: ReadableStore
   readonly #chunkHasher: Hasher
   readonly #nodeHasher: Hasher
+  readonly #opener: BlobOpener
 
   constructor(store: ReadableStore, index: ChunkIndex, keys: RepositoryKeys) {
     this.#store = store
     this.index = index
     this.#chunkHasher = createHasher(keys.chunkId)
     this.#nodeHasher = createHasher(keys.nodeId)
+    this.#opener = new BlobOpener(keys.pack)
   }
 
   /**
@@ -44,22 +47,20 @@ export class BlobReader {
     signal: AbortSignal | undefined,
   ): Promise<Uint8Array> {
     const place = this.index.location(entry)
-    const name = packName(this.index.packs[place.pack]!.id)
-    const stored = await readPackRange(
+    const pack = this.index.packs[place.pack]!
+    const name = packName(pack.id)
+    const sealed = await readPackRange(
       this.#store,
       name,
       place.offset,
       place.storedBytes,
       signal === undefined ? {} : { signal },
     )
-    try {
-      const plain = decompress(place.codec, stored, place.rawBytes)
-      const hasher = type === BLOB_TYPE.chunk ? this.#chunkHasher : this.#nodeHasher
-      if (place.type === type && Buffer.compare(hasher.hash(plain), id) === 0) return plain
-    } catch (cause) {
-      throw corruptBlob(id, name, place.offset, cause)
-    }
-    throw corruptBlob(id, name, place.offset)
+    const hasher = type === BLOB_TYPE.chunk ? this.#chunkHasher : this.#nodeHasher
+    const plain =
+      place.type === type ? this.#opener.open({ ...place, id }, pack.salt, sealed, hasher) : undefined
+    if (plain === undefined) throw corruptBlob(id, name, place.offset)
+    return plain
   }
 }
 

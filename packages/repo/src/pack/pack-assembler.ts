@@ -1,5 +1,6 @@
 import { type CodecNumber, createHasher, type PackId, packIdFrom } from '@platter/core'
 import type { BlobEntry, BlobType } from '../format/blob-entry.ts'
+import { type PackCipher, sealOverheadBytes } from '../format/pack-cipher.ts'
 import { PACK_HEADER_BYTES, packEndBytes, writePackEnd, writePackHeader } from '../format/pack-file.ts'
 
 /** A pack ready to be stored: `file` spans `memory` up to `fileBytes`. */
@@ -11,20 +12,22 @@ export interface SealedPack {
 }
 
 /**
- * Puts blobs into a pack, in memory. Pure: it neither reads nor writes anything else. The memory is given by the
+ * Puts blobs into a pack, in memory, sealed as its cipher does. Pure: it neither reads nor writes anything else. The memory is given by the
  * caller and handed on with the sealed pack, so that it can travel between threads without a copy.
  */
 export class PackAssembler {
   readonly #memory: ArrayBuffer
   readonly #file: Uint8Array
+  readonly #cipher: PackCipher
   readonly #entries: BlobEntry[] = []
   #end = PACK_HEADER_BYTES
 
-  /** @param salt 32 random bytes, never used for another pack. */
-  constructor(memory: ArrayBuffer, salt: Uint8Array) {
+  /** @param cipher of this pack alone: its salt must never have been used for another. */
+  constructor(memory: ArrayBuffer, cipher: PackCipher) {
     this.#memory = memory
     this.#file = new Uint8Array(memory)
-    writePackHeader(this.#file, salt)
+    this.#cipher = cipher
+    writePackHeader(this.#file, cipher)
   }
 
   /** Bytes of the blobs so far. */
@@ -36,26 +39,31 @@ export class PackAssembler {
     return this.#entries
   }
 
-  /** Whether a blob of so many stored bytes still fits, with the directory. */
-  fits(storedBytes: number): boolean {
-    return this.#end + storedBytes + packEndBytes(this.#entries.length + 1) <= this.#file.length
+  /** Whether so many bytes of blobs, as their codec made them, still fit with the directory. */
+  fits(bytes: number, blobs = 1): boolean {
+    const { suite } = this.#cipher
+    const blobsEnd = this.#end + bytes + blobs * sealOverheadBytes(suite)
+    return blobsEnd + packEndBytes(this.#entries.length + blobs, suite) <= this.#file.length
   }
 
-  /** Appends a blob; the caller has made sure that it fits. `id` is kept, `stored` is copied. */
+  /** Seals a blob and appends it; the caller has made sure that it fits. `id` is kept, `stored` only read. */
   append(id: Uint8Array, type: BlobType, codec: CodecNumber, stored: Uint8Array, rawBytes: number): void {
-    this.#file.set(stored, this.#end)
-    this.#entries.push({ id, type, codec, offset: this.#end, storedBytes: stored.length, rawBytes })
-    this.#end += stored.length
+    const storedBytes = stored.length + sealOverheadBytes(this.#cipher.suite)
+    const entry: BlobEntry = { id, type, codec, offset: this.#end, storedBytes, rawBytes }
+    this.#cipher.sealBlob(this.#file, entry, stored)
+    this.#entries.push(entry)
+    this.#end += storedBytes
   }
 
-  /** Stored bytes of an entry, as a view. */
-  stored(entry: BlobEntry): Uint8Array {
-    return this.#file.subarray(entry.offset, entry.offset + entry.storedBytes)
+  /** What the codec made of the blob appended last, read back; undefined when it cannot be opened again. */
+  readBackLast(): Uint8Array | undefined {
+    const entry = this.#entries.at(-1)!
+    return this.#cipher.openBlob(entry, this.#file.subarray(entry.offset, entry.offset + entry.storedBytes))
   }
 
   /** Writes directory and trailer and names the pack by the hash of its bytes. The assembler is spent. */
   seal(): SealedPack {
-    const fileBytes = writePackEnd(this.#file, this.#end, this.#entries)
+    const fileBytes = writePackEnd(this.#file, this.#end, this.#entries, this.#cipher)
     const id = packIdFrom(createHasher().hash(this.#file.subarray(0, fileBytes)))
     return { id, memory: this.#memory, fileBytes, entries: this.#entries }
   }

@@ -8,11 +8,13 @@ import {
 import { decodeIndexSegment, encodeIndexSegment, type IndexedPack } from '../format/index-segment.ts'
 import { PACKS_PER_INDEX_SEGMENT } from '../format/limits.ts'
 import { indexSegmentName, packName } from '../format/object-names.ts'
+import { packSuite } from '../format/pack-cipher.ts'
 import {
   PACK_HEADER_BYTES,
   PACK_TRAILER_BYTES,
   readPackDirectory,
   readPackTrailer,
+  saltOfHeader,
 } from '../format/pack-file.ts'
 import type { SealedStore } from '../format/sealed-store.ts'
 
@@ -25,6 +27,7 @@ const CONCURRENCY = 3
  */
 export class PackUploader {
   readonly #objects: SealedStore<WritableStore>
+  readonly #packKey: Uint8Array | undefined
   readonly #session: SessionId
   #signal: AbortSignal | undefined
   readonly #running = new Set<Promise<void>>()
@@ -34,8 +37,15 @@ export class PackUploader {
   #failure: unknown
   #bytesStored = 0
 
-  constructor(objects: SealedStore<WritableStore>, session: SessionId, signal: AbortSignal) {
+  /** @param packKey key of all packs of the repository, undefined in one without encryption. */
+  constructor(
+    objects: SealedStore<WritableStore>,
+    packKey: Uint8Array | undefined,
+    session: SessionId,
+    signal: AbortSignal,
+  ) {
     this.#objects = objects
+    this.#packKey = packKey
     this.#session = session
     this.#signal = signal
   }
@@ -54,7 +64,7 @@ export class PackUploader {
   async put(id: PackId, file: Uint8Array): Promise<void> {
     const entries = this.#verified(id, file)
     while (this.#running.size >= CONCURRENCY) await Promise.race(this.#running)
-    const put = this.#put({ id, fileBytes: file.length, entries }, file)
+    const put = this.#put({ id, salt: saltOfHeader(file).slice(), fileBytes: file.length, entries }, file)
     const settled = put.catch(() => undefined).finally(() => this.#running.delete(settled))
     this.#running.add(settled)
     await put
@@ -87,7 +97,7 @@ export class PackUploader {
 
   #verified(id: PackId, file: Uint8Array): IndexedPack['entries'] {
     try {
-      return verifiedEntries(id, file)
+      return verifiedEntries(id, file, this.#packKey)
     } catch (error) {
       this.#failure ??= error
       throw error
@@ -151,17 +161,23 @@ export class PackUploader {
 }
 
 /** Entries of a pack in memory, as a reader would find them; their ids are copies. */
-export function verifiedEntries(id: PackId, file: Uint8Array): ReturnType<typeof readPackDirectory> {
+export function verifiedEntries(
+  id: PackId,
+  file: Uint8Array,
+  packKey: Uint8Array | undefined,
+): ReturnType<typeof readPackDirectory> {
   const name = packName(id)
   const trailer = readPackTrailer(
     file.subarray(Math.max(0, file.length - PACK_TRAILER_BYTES)),
     file.length,
     name,
+    packSuite(packKey),
   )
   return readPackDirectory(
     file.subarray(0, PACK_HEADER_BYTES),
     file.slice(trailer.directoryOffset),
     file.length,
     name,
+    packKey,
   )
 }

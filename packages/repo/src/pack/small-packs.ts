@@ -1,5 +1,6 @@
 import type { CodecNumber, RandomSource } from '@platter/core'
 import type { BlobType } from '../format/blob-entry.ts'
+import { packCipher } from '../format/pack-cipher.ts'
 import { PACK_HEADER_BYTES, PACK_SALT_BYTES } from '../format/pack-file.ts'
 import { PackAssembler } from './pack-assembler.ts'
 import type { PackUploader } from './pack-uploader.ts'
@@ -10,17 +11,25 @@ const SLACK_BYTES = 1024 * 1024
 /** Collects blobs that come to the main thread into packs: tree nodes, and what workers had left over. */
 export class SmallPacks {
   readonly #uploader: PackUploader
+  readonly #packKey: Uint8Array | undefined
   readonly #packBytes: number
   readonly #random: RandomSource
   #pack: PackAssembler | undefined
 
-  constructor(uploader: PackUploader, packBytes: number, random: RandomSource) {
+  /** @param packKey key of all packs of the repository, undefined in one without encryption. */
+  constructor(
+    uploader: PackUploader,
+    packKey: Uint8Array | undefined,
+    packBytes: number,
+    random: RandomSource,
+  ) {
     this.#uploader = uploader
+    this.#packKey = packKey
     this.#packBytes = packBytes
     this.#random = random
   }
 
-  /** Appends a blob. A pack that is full goes to the uploader, which reports its failures at the end. */
+  /** Appends a blob as its codec made it. A pack that is full goes to the uploader, which reports its failures at the end. */
   append(id: Uint8Array, type: BlobType, codec: CodecNumber, stored: Uint8Array, rawBytes: number): void {
     if (
       this.#pack !== undefined &&
@@ -29,7 +38,7 @@ export class SmallPacks {
       this.flush()
     if (this.#pack === undefined) {
       const memory = new ArrayBuffer(PACK_HEADER_BYTES + this.#packBytes + stored.length + SLACK_BYTES)
-      this.#pack = new PackAssembler(memory, this.#random(PACK_SALT_BYTES))
+      this.#pack = new PackAssembler(memory, packCipher(this.#packKey, this.#random(PACK_SALT_BYTES)))
     }
     this.#pack.append(id, type, codec, stored, rawBytes)
   }

@@ -1,12 +1,4 @@
-import {
-  CODEC,
-  type CodecName,
-  type CodecNumber,
-  compress,
-  createHasher,
-  type Hasher,
-  PlatterError,
-} from '@platter/core'
+import { CODEC, type CodecName, compress, createHasher, type Hasher, PlatterError } from '@platter/core'
 import { DAMAGE } from '../check/damage.ts'
 import type { RepositoryKeys } from '../config/repository-keys.ts'
 import { BLOB_TYPE, type BlobType } from '../format/blob-entry.ts'
@@ -99,18 +91,14 @@ export class BlobStock extends BlobReader {
     return plain
   }
 
-  /** Takes a blob over from a damaged pack as it is stored there. The caller has checked it. */
-  async salvage(
-    id: Uint8Array,
-    type: BlobType,
-    codec: CodecNumber,
-    stored: Uint8Array,
-    plain: Uint8Array,
-  ): Promise<void> {
-    const { packs, uploader } = this.#input
+  /** Takes a blob over from a damaged pack; the caller has checked it. */
+  async salvage(id: Uint8Array, type: BlobType, plain: Uint8Array, isCompressible: boolean): Promise<void> {
+    const { packs, uploader, codec } = this.#input
     this.#added.set(keyOf(id, type), plain.length)
     if (type === BLOB_TYPE.node) this.#nodes.set(Buffer.from(id).toString('hex'), plain.slice())
-    packs?.append(id.slice(), type, codec, stored, plain.length)
+    const compressed = isCompressible && packs !== undefined ? compress(codec, plain) : undefined
+    const number = compressed === undefined ? CODEC.none : CODEC[codec]
+    packs?.append(id.slice(), type, number, compressed ?? plain, plain.length)
     await uploader?.room()
   }
 
@@ -119,10 +107,7 @@ export class BlobStock extends BlobReader {
     if (this.has(id, type, undefined)) return true
     const hasher = type === BLOB_TYPE.chunk ? this.#chunkHasher : this.#nodeHasher
     if (plain.length === 0 || Buffer.compare(hasher.hash(plain), id) !== 0) return false
-    const { codec } = this.#input
-    const compressed = type === BLOB_TYPE.chunk ? compress(codec, plain) : undefined
-    const number = compressed === undefined ? CODEC.none : CODEC[codec]
-    await this.salvage(id, type, number, compressed ?? plain, plain)
+    await this.salvage(id, type, plain, type === BLOB_TYPE.chunk)
     this.blobsHealed++
     this.bytesHealed += plain.length
     return true

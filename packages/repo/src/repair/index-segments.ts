@@ -79,8 +79,8 @@ export function packsOf(segment: IndexSegment, wanted: (id: PackId) => boolean):
     entries.get(pack)?.push({ ...entry, id: entry.id.slice() })
   }
   return [...entries].map(([number, list]) => {
-    const { id, fileBytes } = segment.packs[number]!
-    return { id, fileBytes, entries: list.sort((a, b) => a.offset - b.offset) }
+    const { id, salt, fileBytes } = segment.packs[number]!
+    return { id, salt: salt.slice(), fileBytes, entries: list.sort((a, b) => a.offset - b.offset) }
   })
 }
 

@@ -10,7 +10,7 @@ import {
 import type { DamagedPack, RepairIndexOptions, RepairIndexReport } from '../api/repair-types.ts'
 import { DAMAGE } from '../check/damage.ts'
 import { mapConcurrently } from '../concurrency/map-concurrently.ts'
-import type { BlobEntry } from '../format/blob-entry.ts'
+import type { RepositoryKeys } from '../config/repository-keys.ts'
 import type { IndexedPack } from '../format/index-segment.ts'
 import { MAX_PACK_FILE_BYTES, PACKS_PER_INDEX_SEGMENT } from '../format/limits.ts'
 import { packName } from '../format/object-names.ts'
@@ -30,6 +30,7 @@ const CONCURRENCY = 8
 export interface RepairIndexContext {
   readonly store: WritableStore
   readonly records: RecordSealer
+  readonly keys: RepositoryKeys
   readonly random: RandomSource
 }
 
@@ -64,7 +65,8 @@ class IndexRepair {
     const { dryRun = false } = this.#options
     const session = dryRun ? undefined : await WriterSession.begin(this.#context, random, this.#signal)
     await assertNoUnfinishedPrune(store, this.#signal)
-    if (session !== undefined) this.#uploader = new PackUploader(this.#context, session.id, this.#signal)
+    if (session !== undefined)
+      this.#uploader = new PackUploader(this.#context, this.#context.keys.pack, session.id, this.#signal)
 
     // The segments are read before the packs are listed: a pack that is stored meanwhile is not taken for missing.
     const { readable, damaged } = await readAllSegments(this.#context, this.#signal, (done, total) =>
@@ -128,19 +130,24 @@ class IndexRepair {
   async #readDirectories(sizes: Map<PackId, number>, comparison: IndexComparison): Promise<void> {
     let done = 0
     const read = async ([id, fileBytes]: [PackId, number]): Promise<void> => {
-      const entries = await this.#directory(id, fileBytes)
-      if (entries === undefined) return
-      if (comparison.lists(id)) comparison.add(id, fileBytes, entries)
-      else this.#relist({ id, fileBytes, entries })
+      const pack = await this.#directory(id, fileBytes)
+      if (pack === undefined) return
+      if (comparison.lists(id)) comparison.add(pack)
+      else this.#relist(pack)
     }
     for await (const _ of mapConcurrently([...sizes], CONCURRENCY, read))
       this.#reporter.tell('packs', ++done, sizes.size)
   }
 
-  async #directory(id: PackId, fileBytes: number): Promise<BlobEntry[] | undefined> {
+  async #directory(id: PackId, fileBytes: number): Promise<IndexedPack | undefined> {
     try {
       const options = { signal: this.#signal }
-      return await fetchPackDirectory(this.#context.store, packName(id), fileBytes, options)
+      const { store, keys } = this.#context
+      return {
+        id,
+        fileBytes,
+        ...(await fetchPackDirectory(store, packName(id), fileBytes, keys.pack, options)),
+      }
     } catch (error) {
       this.#signal.throwIfAborted()
       if (PlatterError.is(error, 'ERR_UNSUPPORTED_VERSION')) throw error
@@ -167,8 +174,8 @@ class IndexRepair {
           isUnknown.add(id)
           continue
         }
-        const entries = await this.#directory(id, fileBytes)
-        if (entries !== undefined) this.#relist({ id, fileBytes, entries })
+        const pack = await this.#directory(id, fileBytes)
+        if (pack !== undefined) this.#relist(pack)
       }
       // Of these the index is all there is.
       for (const pack of packsOf(segment, (id) => isUnknown.has(id))) this.#relist(pack)

@@ -15,8 +15,9 @@ import { DAMAGE } from '../check/damage.ts'
 import { verifyPacks } from '../check/verify-packs.ts'
 import type { RepositoryConfig } from '../config/repository-config.ts'
 import type { RepositoryKeys } from '../config/repository-keys.ts'
-import { BLOB_TYPE, type BlobEntry } from '../format/blob-entry.ts'
+import { BLOB_TYPE } from '../format/blob-entry.ts'
 import { encodeQuarantine } from '../format/damage-record.ts'
+import type { IndexedPack } from '../format/index-segment.ts'
 import { MAX_PACK_FILE_BYTES } from '../format/limits.ts'
 import { packName, quarantineName, snapshotName } from '../format/object-names.ts'
 import type { Image } from '../image/image.ts'
@@ -99,7 +100,7 @@ class PackRepair {
   }
 
   async run(): Promise<RepairPacksReport> {
-    const { store, random, config } = this.#context
+    const { store, random, config, keys, codec } = this.#context
     const { dryRun = false } = this.#options
     const session = dryRun ? undefined : await WriterSession.begin(this.#context, random, this.#signal)
     await assertNoUnfinishedPrune(store, this.#signal)
@@ -108,9 +109,9 @@ class PackRepair {
     const sizes = await this.#verify(index)
 
     const uploader =
-      session === undefined ? undefined : new PackUploader(this.#context, session.id, this.#signal)
-    const packs = uploader === undefined ? undefined : new SmallPacks(uploader, config.packBytes, random)
-    const { keys, codec } = this.#context
+      session === undefined ? undefined : new PackUploader(this.#context, keys.pack, session.id, this.#signal)
+    const packs =
+      uploader === undefined ? undefined : new SmallPacks(uploader, keys.pack, config.packBytes, random)
     const damaged = Uint8Array.from(index.packs, ({ id }) => (this.#bad.has(id) ? 1 : 0))
     const stock = new BlobStock({ objects: this.#context, index, keys, codec, damaged, packs, uploader })
     const packsDamaged = await this.#salvage(stock, segments, sizes)
@@ -186,10 +187,10 @@ class PackRepair {
     segments: readonly NamedSegment[],
     sizes: ReadonlyMap<PackId, number>,
   ): Promise<RepairedPack[]> {
-    const listed = new Map<PackId, BlobEntry[]>()
+    const listed = new Map<PackId, IndexedPack[]>()
     for (const { segment } of segments) {
-      for (const { id, entries } of packsOf(segment, (pack) => this.#bad.has(pack)))
-        listed.set(id, [...(listed.get(id) ?? []), ...entries])
+      for (const pack of packsOf(segment, (id) => this.#bad.has(id)))
+        listed.set(pack.id, [...(listed.get(pack.id) ?? []), pack])
     }
     const salvager = new PackSalvager(stock, this.#context.keys)
     const repaired: RepairedPack[] = []

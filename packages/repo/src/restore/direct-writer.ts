@@ -11,7 +11,7 @@ export class DirectWriter implements PieceOutput {
   }
 
   /** @throws ERR_TARGET_WRITE, ERR_TARGET_FULL */
-  async write(_region: number, offset: number, bytes: Uint8Array): Promise<void> {
+  async write(_slice: number, offset: number, bytes: Uint8Array): Promise<void> {
     for (let done = 0; done < bytes.length; ) done += this.#writeSome(offset + done, bytes.subarray(done))
   }
 

@@ -1,5 +1,5 @@
-/** Takes restored bytes, in ascending order within a region. */
+/** Takes restored bytes, in ascending order within a slice. */
 export interface PieceOutput {
   /** Largest piece it takes. `bytes` may be reused once it resolved. */
-  write(region: number, offset: number, bytes: Uint8Array): Promise<void>
+  write(slice: number, offset: number, bytes: Uint8Array): Promise<void>
 }

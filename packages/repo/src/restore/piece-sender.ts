@@ -1,6 +1,6 @@
 import type { PieceOutput } from './piece-output.ts'
-import { WINDOW_BYTES } from './region-decoder.ts'
 import type { RestoreReply } from './restore-protocol.ts'
+import { WINDOW_BYTES } from './slice-decoder.ts'
 
 /** Sends restored bytes to the main thread, for targets that workers cannot write themselves. */
 export class PieceSender implements PieceOutput {
@@ -15,12 +15,12 @@ export class PieceSender implements PieceOutput {
     this.#send = send
   }
 
-  /** Waits while too many pieces are under way: the main thread writes regions in order. */
-  async write(region: number, offset: number, bytes: Uint8Array): Promise<void> {
+  /** Waits while too many pieces are under way: the main thread writes slices in order. */
+  async write(slice: number, offset: number, bytes: Uint8Array): Promise<void> {
     const memory = await this.#memory()
     const copy = new Uint8Array(memory, 0, bytes.length)
     copy.set(bytes)
-    this.#send({ type: 'piece', region, offset, bytes: copy }, [memory])
+    this.#send({ type: 'piece', slice, offset, bytes: copy }, [memory])
   }
 
   giveBack(memory: ArrayBuffer): void {

@@ -1,10 +1,10 @@
-import type { CodecNumber, TransportedError } from '@platter/core'
+import type { TransportedError } from '@platter/core'
 import type { RepositoryKeys } from '../config/repository-keys.ts'
+import type { BlobEntry } from '../format/blob-entry.ts'
 
 /** What a restore worker is started with. */
 export interface RestoreWorkerData {
   readonly kind: 'restore'
-  readonly regionBytes: number
   readonly keys: RepositoryKeys
   /** One Int32: not 0 when work is to stop. */
   readonly stop: SharedArrayBuffer
@@ -12,21 +12,19 @@ export interface RestoreWorkerData {
   readonly fd: number | undefined
   /** Pieces a worker may have under way to the main thread. */
   readonly maxPieces: number
+  /** Whether what is restored is digested, for the check of the whole image. */
+  readonly digest: boolean
 }
 
 /** A stored blob in memory. */
-export interface FetchedBlob {
-  readonly id: Uint8Array
-  readonly codec: CodecNumber
-  readonly rawBytes: number
-  /** Stored bytes: a view of a buffer that came along. */
-  readonly stored: Uint8Array
-  /** Pack and offset it came from, for messages. */
-  readonly pack: string
-  readonly offset: number
+export interface FetchedBlob extends BlobEntry {
+  /** Sealed bytes: a view of a buffer that came along. Absent when they could not be read. */
+  readonly sealed: Uint8Array | undefined
+  /** Salt of the pack it came from. */
+  readonly packSalt: Uint8Array
 }
 
-/** What to do with a run of a region. */
+/** What to do with a run of a slice. */
 export type RunAction =
   | { readonly type: 'write'; readonly blob: number; readonly length: number }
   /** Reads as zeros; the main thread sees to that. */
@@ -34,9 +32,10 @@ export type RunAction =
   /** Is on the target already. */
   | { readonly type: 'keep'; readonly length: number }
 
-/** One region to be restored: its runs, and every blob they need. */
+/** A slice of a region to be restored: its runs, and every blob they need. */
 export interface RestoreTask {
-  readonly region: number
+  /** Numbers the slices of an image in its order. */
+  readonly slice: number
   readonly offset: number
   readonly length: number
   readonly runs: readonly RunAction[]
@@ -45,7 +44,9 @@ export interface RestoreTask {
 
 /** From the main thread to a worker. */
 export type RestoreRequest =
-  | { readonly type: 'region'; readonly task: RestoreTask }
+  | { readonly type: 'slice'; readonly task: RestoreTask }
+  /** Plaintext of the chunk that was wanted; absent after a failure. */
+  | { readonly type: 'chunk'; readonly plain: Uint8Array | undefined }
   /** A piece's memory, written out. */
   | { readonly type: 'memory'; readonly memory: ArrayBuffer }
   /** Compare runs with what the target holds. */
@@ -63,17 +64,20 @@ export interface CompareTask {
 /** From a worker to the main thread. */
 export type RestoreReply =
   | {
-      readonly type: 'region'
-      readonly region: number
-      readonly digest: Uint8Array | undefined
+      readonly type: 'slice'
+      readonly slice: number
+      /** Digests of all blocks written, in order. */
+      readonly digests: Uint8Array<ArrayBuffer>
       readonly bytesWritten: number
     }
   | {
       readonly type: 'piece'
-      readonly region: number
+      readonly slice: number
       readonly offset: number
       readonly bytes: Uint8Array<ArrayBuffer>
     }
+  /** A copy of a chunk is damaged or gone: is there another? */
+  | { readonly type: 'chunk-wanted'; readonly id: Uint8Array }
   /** For each run 1 when the target holds it already. */
   | { readonly type: 'compared'; readonly region: number; readonly same: Uint8Array }
   | { readonly type: 'error'; readonly error: TransportedError }

@@ -8,29 +8,34 @@ import {
 import type { RestoreOptions, RestoreProgress, RestoreStats } from '../api/restore-types.ts'
 import type { Volume } from '../api/snapshot-types.ts'
 import type { RepositoryKeys } from '../config/repository-keys.ts'
+import { BLOB_TYPE } from '../format/blob-entry.ts'
 import { MAX_CHUNK_BYTES } from '../format/limits.ts'
 import { RUN, type TreeNode } from '../format/tree-node.ts'
 import type { ChunkIndex } from '../index/chunk-index.ts'
-import { ImageDigest } from '../tree/image-digest.ts'
+import type { BlobReader } from '../pack/blob-reader.ts'
 import type { VolumeTree } from '../tree/volume-tree.ts'
 import { WorkerPool } from '../workers/worker-pool.ts'
 import { compareRegion, isZero } from './compare-region.ts'
-import { fetchBlobs, planRegion } from './fetch-region.ts'
-import { WINDOW_BYTES } from './region-decoder.ts'
-import type { RestoreReply, RestoreRequest } from './restore-protocol.ts'
+import { fetchBlobs, planSlice } from './fetch-slice.ts'
+import { RegionDigests } from './region-digests.ts'
+import type { RestoreReply, RestoreRequest, RunAction } from './restore-protocol.ts'
 import { SequentialWriter } from './sequential-writer.ts'
+import { WINDOW_BYTES } from './slice-decoder.ts'
+import { type RegionSlice, sliceRegion } from './slice-region.ts'
 
 const TASKS_PER_WORKER = 2
-/** Stored bytes read ahead of the workers. */
-const MAX_FETCHED_BYTES = 32 * 1024 * 1024
-/** Restored bytes under way to a target that the main thread writes. */
-const MAX_PIECE_BYTES = 40 * 1024 * 1024
+/** Stored bytes read ahead, for each worker. */
+const FETCHED_BYTES_PER_WORKER = 8 * 1024 * 1024
+/** Restored bytes under way from each worker to a target that the main thread writes: a slice. */
+const PIECE_BYTES_PER_WORKER = 8 * 1024 * 1024
 /** Step in which a blank stretch is compared with a target. */
 const COMPARE_BYTES = 8 * 1024 * 1024
 
 export interface RestoreRunInput {
   readonly store: ReadableStore
   readonly index: ChunkIndex
+  /** Finds other copies of what is damaged. */
+  readonly reader: BlobReader
   readonly keys: RepositoryKeys
   readonly tree: VolumeTree
   readonly volume: Volume
@@ -41,7 +46,17 @@ export interface RestoreRunInput {
   readonly signal: AbortSignal
 }
 
-/** The main thread's part of a restore: reads stored blobs region by region and hands them to workers. */
+/** A slice that a worker is at. */
+interface SliceInFlight {
+  readonly worker: number
+  readonly region: number
+  readonly offset: number
+  readonly length: number
+  readonly runs: readonly RunAction[]
+  readonly storedBytes: number
+}
+
+/** The main thread's part of a restore: reads stored blobs slice by slice and hands them to workers. */
 export class RestoreRun {
   readonly #input: RestoreRunInput
   readonly #pool: WorkerPool<RestoreRequest, RestoreReply>
@@ -49,16 +64,16 @@ export class RestoreRun {
   readonly #stop = new Int32Array(new SharedArrayBuffer(4))
   readonly #abort = new AbortController()
   readonly #inFlight: number[]
-  /** For each worker, when the last region assigned to it has been posted. */
+  readonly #maxFetchedBytes: number
+  /** For each worker, when the last slice assigned to it has been posted. */
   readonly #posted: Promise<void>[]
-  readonly #workerOfRegion = new Map<number, { worker: number; storedBytes: number; bytes: number }>()
+  readonly #slices = new Map<number, SliceInFlight>()
   readonly #compares = new Map<number, (same: Uint8Array) => void>()
-  /** Digests of regions that came before their turn; undefined stands for a region of zeros. */
-  readonly #digests = new Map<number, { readonly digest: Uint8Array | undefined; readonly regions: number }>()
-  readonly #digest: ImageDigest
+  /** Absent where what is kept on the target is compared by chunk ids and not seen by a digest. */
+  readonly #digests: RegionDigests | undefined
   readonly #sequential: SequentialWriter | undefined
   readonly #stats = { bytesWritten: 0, bytesZeroed: 0, bytesUnchanged: 0 }
-  #nextDigest = 0
+  #nextSlice = 0
   #fetchedBytes = 0
   #bytesDone = 0
   #piecesInFlight = 0
@@ -68,11 +83,12 @@ export class RestoreRun {
 
   constructor(input: RestoreRunInput) {
     this.#input = input
-    const { workers, keys, target, tree } = input
+    const { workers, keys, target, tree, options } = input
     const threads = Math.max(1, workers)
     this.#inFlight = new Array<number>(threads).fill(0)
+    this.#maxFetchedBytes = threads * FETCHED_BYTES_PER_WORKER
     this.#posted = this.#inFlight.map(() => Promise.resolve())
-    this.#digest = new ImageDigest(keys.imageDigest)
+    if (options.onlyDifferent !== true) this.#digests = new RegionDigests(tree.regionBytes, keys)
     if (target.sequential) {
       this.#sequential = new SequentialWriter(target, this.#abort.signal, (error) => this.#fail(error))
       this.#sequential.onSection(() => this.#changed?.())
@@ -81,11 +97,11 @@ export class RestoreRun {
       workers,
       () => ({
         kind: 'restore',
-        regionBytes: tree.regionBytes,
         keys,
         stop: this.#stop.buffer as SharedArrayBuffer,
         fd: target.sequential ? undefined : target.direct?.fd,
-        maxPieces: Math.max(2, Math.floor(MAX_PIECE_BYTES / WINDOW_BYTES / threads)),
+        maxPieces: PIECE_BYTES_PER_WORKER / WINDOW_BYTES,
+        digest: this.#digests !== undefined,
       }),
       (worker, reply) => this.#receive(worker, reply),
       (error) => this.#fail(error),
@@ -106,7 +122,7 @@ export class RestoreRun {
         if (item.kind === RUN.stored) await this.#region(item.region, item.leaf, blank)
         else await this.#blankRegions(item.region, item.regions, blank)
       }
-      await this.#until(() => this.#workerOfRegion.size === 0 && this.#piecesInFlight === 0)
+      await this.#until(() => this.#slices.size === 0 && this.#piecesInFlight === 0)
       await this.#until(() => (this.#sequential?.pending ?? 0) === 0)
       await target.flush()
       this.#checkDigest()
@@ -123,30 +139,44 @@ export class RestoreRun {
   }
 
   async #region(region: number, leaf: TreeNode, blank: boolean): Promise<void> {
-    const { tree, index, store, options } = this.#input
+    const { tree, options } = this.#input
     const offset = region * tree.regionBytes
-    const length = tree.regionLength(region)
+    const same = options.onlyDifferent === true ? await this.#compare(region, offset, leaf) : undefined
+    await this.#zeroRuns(offset, leaf, same, blank && same === undefined)
+    const slices = sliceRegion(leaf, offset)
+    this.#digests?.begin(region, offset, tree.regionLength(region), slices.length)
+    for (const slice of slices) await this.#slice(region, slice, leaf, same)
+  }
+
+  async #slice(
+    region: number,
+    slice: RegionSlice,
+    leaf: TreeNode,
+    same: Uint8Array | undefined,
+  ): Promise<void> {
+    const { index, store } = this.#input
+    const { offset, length } = slice
+    const plan = planSlice(leaf, slice, index, same)
     const worker = await this.#freeWorker()
-    const same =
-      options.onlyDifferent === true ? await this.#compare(worker, region, offset, leaf) : undefined
-    const plan = planRegion(leaf, index, same)
-    if (same === undefined) await this.#zeroRuns(offset, leaf, undefined, blank)
-    else await this.#zeroRuns(offset, leaf, same, false)
     await this.#until(
-      () => this.#fetchedBytes === 0 || this.#fetchedBytes + plan.storedBytes <= MAX_FETCHED_BYTES,
+      () => this.#fetchedBytes === 0 || this.#fetchedBytes + plan.storedBytes <= this.#maxFetchedBytes,
     )
     this.#fetchedBytes += plan.storedBytes
     this.#inFlight[worker]!++
-    this.#workerOfRegion.set(region, { worker, storedBytes: plan.storedBytes, bytes: length })
-    this.#sequential?.region(region, offset + length)
-    // Not awaited: while this region is read from the store, the ones before are decoded. But a worker gets its
-    // regions in the image's order: one that came too early could use up all pieces while another waits behind it.
+    const number = this.#nextSlice++
+    const { runs, storedBytes } = plan
+    this.#slices.set(number, { worker, region, offset, length, runs, storedBytes })
+    this.#sequential?.slice(number, offset + length)
+    // Not awaited: while this slice is read from the store, the ones before are decoded. But a worker gets its
+    // slices in the image's order: one that came too early could use up all pieces while another waits behind it.
     const fetching = fetchBlobs(plan, index, store, this.#abort.signal)
     fetching.catch(() => undefined)
     this.#posted[worker] = this.#posted[worker]!.then(async () => {
       const { blobs, buffers } = await fetching
-      const task = { region, offset, length, runs: plan.runs, blobs }
-      this.#pool.links[worker]!.post({ type: 'region', task }, buffers)
+      this.#pool.links[worker]!.post(
+        { type: 'slice', task: { slice: number, offset, length, runs, blobs } },
+        buffers,
+      )
     }).catch((error: unknown) => this.#fail(error))
   }
 
@@ -181,7 +211,7 @@ export class RestoreRun {
     else await this.#zero(offset, end - offset, blank)
     this.#sequential?.zeros(end)
     this.#bytesDone += end - offset
-    this.#takeDigest(region, undefined, regions)
+    this.#digests?.zeroRegions(region, regions)
   }
 
   async #zeroDifferent(from: number, to: number): Promise<void> {
@@ -194,12 +224,13 @@ export class RestoreRun {
     }
   }
 
-  async #compare(worker: number, region: number, offset: number, leaf: TreeNode): Promise<Uint8Array> {
+  async #compare(region: number, offset: number, leaf: TreeNode): Promise<Uint8Array> {
     const task = { region, offset, kinds: leaf.kinds, spans: leaf.spans, ids: leaf.ids }
     if (this.#input.target.direct === undefined) {
       const hasher = createHasher(this.#input.keys.chunkId)
       return await compareRegion(task, this.#readTarget, hasher, this.#scratchMemory())
     }
+    const worker = await this.#freeWorker()
     let same: Uint8Array | undefined
     this.#compares.set(region, (result) => {
       same = result
@@ -227,19 +258,22 @@ export class RestoreRun {
 
   #receive(worker: number, reply: RestoreReply): void {
     switch (reply.type) {
-      case 'region': {
-        const entry = this.#workerOfRegion.get(reply.region)!
-        this.#workerOfRegion.delete(reply.region)
+      case 'slice': {
+        const slice = this.#slices.get(reply.slice)!
+        this.#slices.delete(reply.slice)
         this.#inFlight[worker]!--
-        this.#fetchedBytes -= entry.storedBytes
-        this.#bytesDone += entry.bytes
+        this.#fetchedBytes -= slice.storedBytes
+        this.#bytesDone += slice.length
         this.#stats.bytesWritten += reply.bytesWritten
-        this.#sequential?.regionDone(reply.region)
-        this.#takeDigest(reply.region, reply.digest, 1)
+        this.#sequential?.sliceDone(reply.slice)
+        this.#digests?.slice(slice.region, slice.offset, slice.runs, reply.digests)
         break
       }
       case 'piece':
-        this.#writePiece(worker, reply.region, reply.offset, reply.bytes)
+        this.#writePiece(worker, reply.slice, reply.offset, reply.bytes)
+        break
+      case 'chunk-wanted':
+        this.#findCopy(worker, reply.id)
         break
       case 'compared':
         this.#compares.get(reply.region)!(reply.same)
@@ -252,7 +286,19 @@ export class RestoreRun {
     this.#changed?.()
   }
 
-  #writePiece(worker: number, region: number, offset: number, bytes: Uint8Array<ArrayBuffer>): void {
+  /** A copy of a chunk is damaged or could not be read: looks at all there are, and fails when none is intact. */
+  #findCopy(worker: number, id: Uint8Array): void {
+    const link = this.#pool.links[worker]!
+    this.#input.reader.read(id, BLOB_TYPE.chunk, this.#abort.signal).then(
+      (plain) => link.post({ type: 'chunk', plain }),
+      (error: unknown) => {
+        this.#fail(error)
+        link.post({ type: 'chunk', plain: undefined })
+      },
+    )
+  }
+
+  #writePiece(worker: number, slice: number, offset: number, bytes: Uint8Array<ArrayBuffer>): void {
     this.#piecesInFlight++
     const written = (): void => {
       this.#piecesInFlight--
@@ -260,7 +306,7 @@ export class RestoreRun {
       this.#changed?.()
     }
     if (this.#sequential !== undefined) {
-      this.#sequential.piece(region, offset, bytes, written)
+      this.#sequential.piece(slice, offset, bytes, written)
       return
     }
     this.#input.target
@@ -268,26 +314,10 @@ export class RestoreRun {
       .then(written, (error) => this.#fail(error))
   }
 
-  /** Feeds region digests to the image digest in the order of the image. */
-  #takeDigest(region: number, digest: Uint8Array | undefined, regions: number): void {
-    this.#digests.set(region, { digest, regions })
-    for (
-      let next = this.#digests.get(this.#nextDigest);
-      next !== undefined;
-      next = this.#digests.get(this.#nextDigest)
-    ) {
-      if (next.digest === undefined) this.#digest.zeroRegions(next.regions)
-      else this.#digest.region(next.digest)
-      this.#digests.delete(this.#nextDigest)
-      this.#nextDigest += next.regions
-    }
-  }
-
   #checkDigest(): void {
-    const { volume, tree, options } = this.#input
-    // What was kept was compared by chunk ids and not digested.
-    if (options.onlyDifferent === true) return
-    const actual = this.#digest.finish(tree.sizeBytes)
+    const { volume, tree } = this.#input
+    if (this.#digests === undefined) return
+    const actual = this.#digests.finish(tree.sizeBytes)
     if (actual !== volume.imageDigest) {
       throw new PlatterError(
         'ERR_DIGEST_MISMATCH',

@@ -5,7 +5,6 @@ import { MAX_CHUNK_BYTES } from '../format/limits.ts'
 import { compareRegion } from './compare-region.ts'
 import { DirectWriter } from './direct-writer.ts'
 import { PieceSender } from './piece-sender.ts'
-import { RegionDecoder } from './region-decoder.ts'
 import type {
   CompareTask,
   RestoreReply,
@@ -13,20 +12,29 @@ import type {
   RestoreTask,
   RestoreWorkerData,
 } from './restore-protocol.ts'
+import { SliceDecoder } from './slice-decoder.ts'
 
-/** Serves a restore at one end of a message port: decodes the regions it is sent, one after the other. */
+/** Serves a restore at one end of a message port: decodes the slices it is sent, one after the other. */
 export function serveRestore(port: MessagePort, data: RestoreWorkerData): void {
   const send = (reply: RestoreReply, transfer: ArrayBuffer[] = []): void => port.postMessage(reply, transfer)
   const stop = new Int32Array(data.stop)
   const pieces = new PieceSender(data.maxPieces, send)
   const output = data.fd === undefined ? pieces : new DirectWriter(data.fd)
-  const decoder = new RegionDecoder(data.regionBytes, data.keys, output)
+  let takeCopy: ((plain: Uint8Array | undefined) => void) | undefined
+  const findCopy = (id: Uint8Array): Promise<Uint8Array | undefined> =>
+    new Promise((resolve) => {
+      takeCopy = resolve
+      send({ type: 'chunk-wanted', id })
+    })
+  const decoder = new SliceDecoder(data.keys, output, findCopy, data.digest)
   const hasher = createHasher(data.keys.chunkId)
   let scratch: Uint8Array | undefined
   let last: Promise<void> = Promise.resolve()
 
   const restore = async (task: RestoreTask): Promise<void> => {
-    send({ type: 'region', region: task.region, ...(await decoder.decode(task)) })
+    const decoded = await decoder.decode(task)
+    if (decoded !== undefined)
+      send({ type: 'slice', slice: task.slice, ...decoded }, [decoded.digests.buffer])
   }
   const compare = async (task: CompareTask): Promise<void> => {
     scratch ??= new Uint8Array(MAX_CHUNK_BYTES)
@@ -50,7 +58,8 @@ export function serveRestore(port: MessagePort, data: RestoreWorkerData): void {
   }
   port.on('message', (request: RestoreRequest) => {
     if (request.type === 'memory') pieces.giveBack(request.memory)
-    else if (request.type === 'region') enqueue(() => restore(request.task))
+    else if (request.type === 'slice') enqueue(() => restore(request.task))
+    else if (request.type === 'chunk') takeCopy?.(request.plain)
     else enqueue(() => compare(request.task))
   })
 }

@@ -41,11 +41,13 @@ export async function restore(
     )
   }
   const { store, config, keys, index } = context
+  const reader = new BlobReader(store, index, keys)
   const run = new RestoreRun({
     store,
     index,
     keys,
-    tree: new VolumeTree(new BlobReader(store, index, keys), volume, config.regionBytes),
+    reader,
+    tree: new VolumeTree(reader, volume, config.regionBytes),
     volume,
     target,
     options,

@@ -17,9 +17,9 @@ export class SequentialWriter {
   readonly #target: BlockTarget
   readonly #signal: AbortSignal
   readonly #onFailure: (error: unknown) => void
-  /** Sections of the image that are not written out yet, in order; the map finds them by region. */
+  /** Sections of the image that are not written out yet, in order; the map finds them by slice. */
   readonly #sections: Section[] = []
-  readonly #byRegion = new Map<number, Section>()
+  readonly #bySlice = new Map<number, Section>()
   #position = 0
   #running = false
   #idle: (() => void) | undefined
@@ -30,11 +30,11 @@ export class SequentialWriter {
     this.#onFailure = onFailure
   }
 
-  /** Appends a region whose pieces will come, up to image offset `end`. */
-  region(region: number, end: number): void {
+  /** Appends a slice whose pieces will come, up to image offset `end`. */
+  slice(slice: number, end: number): void {
     const section = { end, pieces: [], done: false }
     this.#sections.push(section)
-    this.#byRegion.set(region, section)
+    this.#bySlice.set(slice, section)
   }
 
   /** Appends zeros up to image offset `end`. */
@@ -44,15 +44,15 @@ export class SequentialWriter {
   }
 
   /** @param written called when the bytes may be reused. */
-  piece(region: number, offset: number, bytes: Uint8Array, written: () => void): void {
-    this.#byRegion.get(region)!.pieces.push({ offset, bytes, written })
+  piece(slice: number, offset: number, bytes: Uint8Array, written: () => void): void {
+    this.#bySlice.get(slice)!.pieces.push({ offset, bytes, written })
     this.#pump()
   }
 
-  /** No more pieces of this region. */
-  regionDone(region: number): void {
-    this.#byRegion.get(region)!.done = true
-    this.#byRegion.delete(region)
+  /** No more pieces of this slice. */
+  sliceDone(slice: number): void {
+    this.#bySlice.get(slice)!.done = true
+    this.#bySlice.delete(slice)
     this.#pump()
   }
 

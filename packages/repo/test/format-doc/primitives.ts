@@ -41,6 +41,9 @@ export interface Keys {
   readonly tag: Uint8Array
   readonly gear: Uint8Array
   readonly image: Uint8Array
+  /** Of encrypted repositories. */
+  readonly packs: Uint8Array
+  readonly metadata: Uint8Array
 }
 
 export function deriveKeys(secret: Uint8Array, id: Uint8Array): Keys {
@@ -52,6 +55,8 @@ export function deriveKeys(secret: Uint8Array, id: Uint8Array): Keys {
     tag: derive('platter v1 cut tag'),
     gear: derive('platter v1 gear table'),
     image: derive('platter v1 image digest'),
+    packs: derive('platter v1 packs'),
+    metadata: derive('platter v1 metadata'),
   }
 }
 
@@ -61,8 +66,8 @@ export function expand(key: Uint8Array, label: string, length: number): Buffer {
   return createCipheriv('aes-256-ctr', key, counter).update(Buffer.alloc(length))
 }
 
-/** Section 3: the payload of a sealed record, after all checks. */
-export function openSealed(name: string, type: number, bytes: Uint8Array): Buffer {
+/** Section 3: the payload of a record that is not encrypted, after all checks. */
+export function openPlain(name: string, type: number, bytes: Uint8Array): Buffer {
   const record = Buffer.from(bytes)
   assert.ok(record.length >= 48, 'a record has a header and a checksum')
   assert.equal(record.toString('latin1', 0, 4), 'PLTR')
@@ -77,7 +82,7 @@ export function openSealed(name: string, type: number, bytes: Uint8Array): Buffe
 }
 
 /** Section 3, the other way round. */
-export function seal(name: string, type: number, payload: Uint8Array): Buffer {
+export function sealPlain(name: string, type: number, payload: Uint8Array): Buffer {
   const header = Buffer.alloc(16)
   header.write('PLTR', 0, 'latin1')
   header[4] = 1

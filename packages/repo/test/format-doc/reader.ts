@@ -1,6 +1,7 @@
 // A reader of repositories written from docs/format.md alone: it checks and recomputes whatever the document defines.
 import assert from 'node:assert/strict'
 import * as zlib from 'node:zlib'
+import { openSlot, PackSeal, Records } from './encryption.ts'
 import { lz4WithPrefix, messagePack } from './libraries.ts'
 import {
   deriveKeys,
@@ -9,7 +10,7 @@ import {
   imageDigest,
   type Keys,
   keyedHash,
-  openSealed,
+  openPlain,
   same,
   slices,
   u32,
@@ -17,10 +18,11 @@ import {
 
 /** Section 5. */
 export interface Config {
+  /** The master key, in an encrypted repository. */
+  readonly secret: Uint8Array
   readonly version: number
   readonly id: Uint8Array
   readonly crypto: string
-  readonly secret: Uint8Array
   readonly chunker: {
     readonly kind: 'aligned' | 'fastcdc' | 'fixed'
     readonly minBytes: number
@@ -52,7 +54,11 @@ export interface SnapshotRecord {
 /** Section 8, a directory entry, and where it was found. */
 interface Place {
   readonly pack: string
+  /** Salt of the pack, in hex. */
+  readonly salt: string
   readonly id: string
+  /** Bytes 32 to 47 of the entry, in hex. */
+  readonly rest: string
   readonly offset: number
   readonly storedBytes: number
   readonly rawBytes: number
@@ -77,16 +83,20 @@ export class FormatReader {
   /** Levels of nodes read. */
   readonly levels = new Set<number>()
   readonly #objects: ReadonlyMap<string, Uint8Array>
+  readonly #records: Records
   readonly #places = new Map<string, Place>()
 
-  constructor(objects: ReadonlyMap<string, Uint8Array>) {
+  /** @param passphrase of an encrypted repository. */
+  constructor(objects: ReadonlyMap<string, Uint8Array>, passphrase?: string) {
     this.#objects = objects
     for (const name of objects.keys()) assert.match(name, OBJECT_NAME)
-    this.config = messagePack.unpack(openSealed('config', 1, this.#object('config'))) as Config
-    assert.equal(this.config.version, 1)
-    assert.equal(this.config.crypto, 'none')
-    assert.deepEqual(this.config.requiredFeatures, [])
+    const readable = messagePack.unpack(openPlain('config', 1, this.#object('config'))) as Config
+    assert.equal(readable.version, 1)
+    assert.equal(readable.crypto, passphrase === undefined ? 'none' : 'aes-256-gcm')
+    assert.deepEqual(readable.requiredFeatures, [])
+    this.config = passphrase === undefined ? readable : this.#openConfig(readable, passphrase)
     this.keys = deriveKeys(this.config.secret, this.config.id)
+    this.#records = new Records(passphrase === undefined ? undefined : this.keys.metadata)
     for (const name of this.#names('sessions/')) this.#session(name)
     const inPacks = this.#names('packs/')
       .filter((name) => !this.#isQuarantined(name))
@@ -99,6 +109,21 @@ export class FormatReader {
     }
   }
 
+  /** Sections 5 and 16: the config behind the key slots. */
+  #openConfig(readable: Config, passphrase: string): Config {
+    const masters = this.#names('keys/').flatMap(
+      (name) => openSlot(name, readable.id, this.#object(name), passphrase) ?? [],
+    )
+    const [secret] = masters
+    assert.ok(secret !== undefined, 'a key slot opens')
+    const { sealed } = readable as Config & { readonly sealed: Uint8Array }
+    const records = new Records(deriveKeys(secret, readable.id).metadata)
+    const config = messagePack.unpack(records.open('config', 1, sealed)) as Config
+    for (const field of ['version', 'id', 'crypto', 'requiredFeatures'] as const)
+      assert.deepEqual(config[field], readable[field])
+    return { ...config, secret }
+  }
+
   /** Snapshots that are not forgotten, by id. */
   snapshots(): Map<string, SnapshotRecord> {
     const forgotten = new Set(this.#names('forget/').map((name) => this.#tombstone(name)))
@@ -106,7 +131,7 @@ export class FormatReader {
     for (const name of this.#names('snapshots/')) {
       const id = name.slice('snapshots/'.length)
       if (forgotten.has(id)) continue
-      const record = messagePack.unpack(openSealed(name, 4, this.#object(name))) as SnapshotRecord
+      const record = messagePack.unpack(this.#records.open(name, 4, this.#object(name))) as SnapshotRecord
       assert.equal(record.version, 1)
       assert.deepEqual(record.requiredFeatures, [])
       records.set(id, record)
@@ -201,7 +226,13 @@ export class FormatReader {
     assert.ok(place !== undefined, `the index has ${hex(id)}`)
     assert.equal(place.type, type)
     const pack = Buffer.from(this.#object(place.pack))
-    const stored = pack.subarray(place.offset, place.offset + place.storedBytes)
+    const sealed = pack.subarray(place.offset, place.offset + place.storedBytes)
+    const stored = this.#isEncrypted
+      ? new PackSeal(this.keys.packs, Buffer.from(place.salt, 'hex')).openBlob(
+          Buffer.concat([id, Buffer.from(place.rest, 'hex')]),
+          sealed,
+        )
+      : sealed
     const plain = decoded(place, stored)
     assert.ok(same(keyedHash(type === 0 ? this.keys.chunk : this.keys.node, plain), id), 'id of a blob')
     return plain
@@ -213,18 +244,24 @@ export class FormatReader {
     assert.equal(name, `packs/${hex(hash(file)).slice(0, 2)}/${hex(hash(file))}`)
     assert.equal(file.toString('latin1', 0, 8), 'PLTRPACK')
     assert.equal(file[8], 1)
-    assert.equal(file[9], 0)
+    assert.equal(file[9], this.#isEncrypted ? 1 : 0)
+    const salt = file.subarray(32, 64)
     const trailer = file.subarray(-64)
     assert.equal(trailer.toString('latin1', 56), 'PLTRPEND')
     const at = trailer.readUInt32LE(0)
     const count = trailer.readUInt32LE(8)
-    assert.equal(trailer.readUInt32LE(4), 48 * count)
-    assert.equal(at + 48 * count + 64, file.length)
-    const directory = file.subarray(at, at + 48 * count)
-    const sum = hash(file.subarray(0, 64), directory, trailer.subarray(0, 24))
-    assert.ok(same(sum, trailer.subarray(24, 56)))
+    const length = 48 * count + (this.#isEncrypted ? 16 : 0)
+    assert.equal(trailer.readUInt32LE(4), length)
+    assert.equal(at + length + 64, file.length)
+    const sealed = file.subarray(at, at + length)
+    const [header, fields] = [file.subarray(0, 64), trailer.subarray(0, 24)]
+    assert.ok(same(hash(header, sealed, fields), trailer.subarray(24, 56)))
+    const directory = this.#isEncrypted
+      ? new PackSeal(this.keys.packs, salt).openDirectory(at, header, fields, sealed)
+      : sealed
     return slices(directory, 48).map((entry) => {
-      const place = placeOf(name, hex(entry.subarray(0, 32)), Buffer.from(entry.subarray(32)))
+      const rest = Buffer.from(entry.subarray(32))
+      const place = this.#placeOf(name, salt, hex(entry.subarray(0, 32)), rest)
       assert.ok(place.offset >= 64 && place.offset + place.storedBytes <= at)
       this.codecs.add(place.codec)
       return place
@@ -233,34 +270,58 @@ export class FormatReader {
 
   /** Section 10. */
   #segment(name: string): Place[] {
-    const payload = openSealed(name, 3, this.#object(name))
+    const payload = this.#records.open(name, 3, this.#object(name))
     const entryCount = payload.readUInt32LE(0)
     const packCount = payload.readUInt32LE(4)
-    const idsAt = 16 + 40 * packCount
+    const idsAt = 16 + 72 * packCount
     const numbersAt = idsAt + 32 * entryCount
     const placesAt = numbersAt + 4 * entryCount
     assert.equal(payload.length, placesAt + 16 * entryCount)
-    const packs = slices(payload.subarray(16, idsAt), 40).map((row) => {
+    const packs = slices(payload.subarray(16, idsAt), 72).map((row) => {
       const id = hex(row.subarray(0, 32))
       const pack = `packs/${id.slice(0, 2)}/${id}`
-      const counts = Buffer.from(row.subarray(32))
+      const counts = Buffer.from(row.subarray(64))
       assert.equal(counts.readUInt32LE(0), this.#object(pack).length)
-      return { pack, entryCount: counts.readUInt32LE(4) }
+      return { pack, salt: row.subarray(32, 64), entryCount: counts.readUInt32LE(4) }
     })
     const ids = slices(payload.subarray(idsAt, numbersAt), 32)
     const rows = ids.map((id, i) => {
       if (i > 0) assert.ok(Buffer.compare(ids[i - 1]!, id) <= 0, 'ids ascend')
       const number = payload.readUInt32LE(numbersAt + 4 * i)
       const place = payload.subarray(placesAt + 16 * i, placesAt + 16 * (i + 1))
-      return placeOf(packs[number]!.pack, hex(id), place)
+      return this.#placeOf(packs[number]!.pack, packs[number]!.salt, hex(id), place)
     })
     for (const { pack, entryCount: expected } of packs)
       assert.equal(rows.filter((row) => row.pack === pack).length, expected)
     return rows
   }
 
+  get #isEncrypted(): boolean {
+    return this.config.crypto !== 'none'
+  }
+
+  /** @param bytes 32 to 47 of a directory entry. */
+  #placeOf(pack: string, salt: Uint8Array, id: string, bytes: Buffer): Place {
+    assert.equal(bytes.readUInt16LE(14), 0)
+    const place = {
+      pack,
+      salt: hex(salt),
+      id,
+      rest: hex(bytes),
+      offset: bytes.readUInt32LE(0),
+      storedBytes: bytes.readUInt32LE(4),
+      rawBytes: bytes.readUInt32LE(8),
+      codec: bytes.readUInt8(12),
+      type: bytes.readUInt8(13),
+    }
+    const tagBytes = this.#isEncrypted ? 16 : 0
+    assert.ok(place.codec <= 2 && place.type <= 1 && place.storedBytes > tagBytes && place.rawBytes >= 1)
+    if (place.codec === 0) assert.equal(place.storedBytes, place.rawBytes + tagBytes)
+    return place
+  }
+
   #session(name: string): void {
-    const record = messagePack.unpack(openSealed(name, 2, this.#object(name)))
+    const record = messagePack.unpack(this.#records.open(name, 2, this.#object(name)))
     assert.deepEqual(record, { version: 1, generation: 0 })
   }
 
@@ -268,7 +329,7 @@ export class FormatReader {
   damage(): Map<string, readonly (readonly [number, number])[]> {
     const marks = new Map<string, readonly (readonly [number, number])[]>()
     for (const name of this.#names('damage/')) {
-      const record = messagePack.unpack(openSealed(name, 16, this.#object(name))) as {
+      const record = messagePack.unpack(this.#records.open(name, 16, this.#object(name))) as {
         readonly version: number
         readonly ranges: readonly (readonly [number, number])[]
       }
@@ -286,12 +347,12 @@ export class FormatReader {
   #isQuarantined(pack: string): boolean {
     const name = `quarantine/${pack.slice('packs/00/'.length)}`
     if (!this.#objects.has(name)) return false
-    assert.deepEqual(messagePack.unpack(openSealed(name, 17, this.#object(name))), { version: 1 })
+    assert.deepEqual(messagePack.unpack(this.#records.open(name, 17, this.#object(name))), { version: 1 })
     return true
   }
 
   #tombstone(name: string): string {
-    assert.deepEqual(messagePack.unpack(openSealed(name, 6, this.#object(name))), { version: 1 })
+    assert.deepEqual(messagePack.unpack(this.#records.open(name, 6, this.#object(name))), { version: 1 })
     return name.slice('forget/'.length)
   }
 
@@ -307,24 +368,7 @@ export class FormatReader {
 }
 
 const OBJECT_NAME =
-  /^(config|(sessions|index|damage)\/[0-9a-f]{32}\/[0-9]{6}|quarantine\/[0-9a-f]{64}|packs\/[0-9a-f]{2}\/[0-9a-f]{64}|(snapshots|forget)\/[0-9a-f]{32})$/
-
-/** Bytes 32 to 47 of a directory entry. */
-function placeOf(pack: string, id: string, bytes: Buffer): Place {
-  assert.equal(bytes.readUInt16LE(14), 0)
-  const place = {
-    pack,
-    id,
-    offset: bytes.readUInt32LE(0),
-    storedBytes: bytes.readUInt32LE(4),
-    rawBytes: bytes.readUInt32LE(8),
-    codec: bytes.readUInt8(12),
-    type: bytes.readUInt8(13),
-  }
-  assert.ok(place.codec <= 2 && place.type <= 1 && place.storedBytes >= 1 && place.rawBytes >= 1)
-  if (place.codec === 0) assert.equal(place.storedBytes, place.rawBytes)
-  return place
-}
+  /^(config|(sessions|index|damage)\/[0-9a-f]{32}\/[0-9]{6}|quarantine\/[0-9a-f]{64}|packs\/[0-9a-f]{2}\/[0-9a-f]{64}|(snapshots|forget|keys)\/[0-9a-f]{32})$/
 
 /** Section 9. */
 function decoded({ codec, rawBytes }: Place, stored: Buffer): Buffer {

@@ -1,8 +1,9 @@
 // A writer of repositories written from docs/format.md alone: one snapshot, everything stored as it is.
 import { randomBytes } from 'node:crypto'
 import { cutImage, type Range } from './cutter.ts'
+import { PackSeal, Records, sealSlot } from './encryption.ts'
 import { messagePack } from './libraries.ts'
-import { deriveKeys, hash, hex, imageDigest, seal, u32 } from './primitives.ts'
+import { deriveKeys, hash, hex, imageDigest, type Keys, sealPlain, u32 } from './primitives.ts'
 import type { Config } from './reader.ts'
 
 /** An object of a repository. */
@@ -17,11 +18,12 @@ export function writeRepository(
   regionBytes: number,
   image: Uint8Array,
   ranges: readonly Range[],
+  passphrase?: string,
 ): { readonly snapshot: string; readonly objects: readonly NamedObject[] } {
   const config: Config = {
     version: 1,
     id: randomBytes(16),
-    crypto: 'none',
+    crypto: passphrase === undefined ? 'none' : 'aes-256-gcm',
     secret: randomBytes(32),
     chunker,
     regionBytes,
@@ -33,7 +35,9 @@ export function writeRepository(
   const { root, blobs } = cutImage(config, keys, image, ranges)
   const session = randomBytes(16).toString('hex')
   const ofType = (type: 0 | 1): Blob[] => [...blobs.values()].filter((blob) => blob.type === type)
-  const packs = [ofType(0), ofType(1)].filter((list) => list.length > 0).map(packFile)
+  const packs = [ofType(0), ofType(1)]
+    .filter((list) => list.length > 0)
+    .map((list) => packFile(list, passphrase === undefined ? undefined : keys))
   const digest = imageDigest(keys, image.length, regionBytes, (region) =>
     image.subarray(region * regionBytes, (region + 1) * regionBytes),
   )
@@ -67,21 +71,39 @@ export function writeRepository(
     },
     aFieldOfALaterVersion: { ignored: true },
   }
+  const records = new Records(passphrase === undefined ? undefined : keys.metadata)
   const record = (name: string, type: number, value: unknown): NamedObject => ({
     name,
-    bytes: seal(name, type, messagePack.pack(value)),
+    bytes: records.seal(name, type, messagePack.pack(value)),
   })
   const segment = `index/${session}/000000`
   return {
     snapshot: session,
     objects: [
-      record('config', 1, config),
+      ...configObjects(config, records, passphrase),
       record(`sessions/${session}/000000`, 2, { version: 1, generation: 0 }),
       ...packs.map(({ name, bytes }) => ({ name, bytes })),
-      { name: segment, bytes: seal(segment, 3, indexPayload(packs)) },
+      { name: segment, bytes: records.seal(segment, 3, indexPayload(packs)) },
       record(`snapshots/${session}`, 4, snapshot),
     ],
   }
+}
+
+/** Sections 5 and 16. */
+function configObjects(config: Config, records: Records, passphrase: string | undefined): NamedObject[] {
+  const object = (value: unknown): NamedObject => ({
+    name: 'config',
+    bytes: sealPlain('config', 1, messagePack.pack(value)),
+  })
+  if (passphrase === undefined) return [object(config)]
+  const { secret, ...fields } = config
+  const { version, id, crypto, requiredFeatures } = config
+  const sealed = records.seal('config', 1, messagePack.pack(fields))
+  const slot = `keys/${randomBytes(16).toString('hex')}`
+  return [
+    { name: slot, bytes: sealSlot(slot, id, secret, passphrase) },
+    object({ version, id, crypto, requiredFeatures, sealed }),
+  ]
 }
 
 interface Blob {
@@ -92,29 +114,37 @@ interface Blob {
 
 interface Pack extends NamedObject {
   readonly id: Uint8Array
+  readonly salt: Uint8Array
   readonly entries: readonly Buffer[]
 }
 
 /** Section 8. */
-function packFile(blobs: readonly Blob[]): Pack {
+function packFile(blobs: readonly Blob[], keys: Keys | undefined): Pack {
+  const salt = randomBytes(32)
+  const seal = keys === undefined ? undefined : new PackSeal(keys.packs, salt)
   const header = Buffer.concat([
     Buffer.from('PLTRPACK', 'latin1'),
-    Buffer.of(1, 0),
+    Buffer.of(1, seal === undefined ? 0 : 1),
     Buffer.alloc(22),
-    randomBytes(32),
+    salt,
   ])
   let at = header.length
+  const sealed: Uint8Array[] = []
   const entries = blobs.map(({ id, type, bytes }) => {
-    const entry = Buffer.concat([id, u32(at), u32(bytes.length), u32(bytes.length), Buffer.of(0, type, 0, 0)])
-    at += bytes.length
+    const length = bytes.length + (seal === undefined ? 0 : 16)
+    const entry = Buffer.concat([id, u32(at), u32(length), u32(bytes.length), Buffer.of(0, type, 0, 0)])
+    sealed.push(seal === undefined ? bytes : seal.sealBlob(entry, bytes))
+    at += length
     return entry
   })
-  const directory = Buffer.concat(entries)
-  const fields = Buffer.concat([u32(at), u32(directory.length), u32(entries.length), Buffer.alloc(12)])
+  const plain = Buffer.concat(entries)
+  const length = plain.length + (seal === undefined ? 0 : 16)
+  const fields = Buffer.concat([u32(at), u32(length), u32(entries.length), Buffer.alloc(12)])
+  const directory = seal === undefined ? plain : seal.sealDirectory(at, header, fields, plain)
   const trailer = Buffer.concat([fields, hash(header, directory, fields), Buffer.from('PLTRPEND', 'latin1')])
-  const bytes = Buffer.concat([header, ...blobs.map((blob) => blob.bytes), directory, trailer])
+  const bytes = Buffer.concat([header, ...sealed, directory, trailer])
   const id = hash(bytes)
-  return { id, name: `packs/${hex(id).slice(0, 2)}/${hex(id)}`, bytes, entries }
+  return { id, salt, name: `packs/${hex(id).slice(0, 2)}/${hex(id)}`, bytes, entries }
 }
 
 /** Section 10. */
@@ -126,7 +156,7 @@ function indexPayload(packs: readonly Pack[]): Buffer {
     u32(rows.length),
     u32(packs.length),
     Buffer.alloc(8),
-    ...packs.flatMap(({ id, bytes, entries }) => [id, u32(bytes.length), u32(entries.length)]),
+    ...packs.flatMap(({ id, salt, bytes, entries }) => [id, salt, u32(bytes.length), u32(entries.length)]),
     ...rows.map(({ entry }) => entry.subarray(0, 32)),
     ...rows.map(({ pack }) => u32(pack)),
     ...rows.map(({ entry }) => entry.subarray(32)),

@@ -1,4 +1,4 @@
-import type { ReadableStore } from '@platter/core'
+import { PlatterError, type ReadableStore } from '@platter/core'
 import { mapConcurrently } from '../concurrency/map-concurrently.ts'
 import { BLOB_TYPE } from '../format/blob-entry.ts'
 import { packName } from '../format/object-names.ts'
@@ -8,6 +8,7 @@ import { missingBlob } from '../pack/blob-reader.ts'
 import { readPackRange } from '../pack/read-pack-range.ts'
 import { idAt } from '../tree/volume-tree.ts'
 import type { FetchedBlob, RunAction } from './restore-protocol.ts'
+import type { RegionSlice } from './slice-region.ts'
 
 /** Blobs closer together than this are fetched in one read. */
 const MAX_GAP_BYTES = 128 * 1024
@@ -15,8 +16,8 @@ const MAX_GAP_BYTES = 128 * 1024
 const MAX_READ_BYTES = 16 * 1024 * 1024
 const CONCURRENCY = 4
 
-/** What a region's restore needs, before anything is read. */
-export interface RegionPlan {
+/** What a slice's restore needs, before anything is read. */
+export interface SlicePlan {
   readonly runs: readonly RunAction[]
   readonly blobs: readonly { readonly id: Uint8Array; readonly place: BlobLocation }[]
   /** Stored bytes of the blobs. */
@@ -24,18 +25,23 @@ export interface RegionPlan {
 }
 
 /**
- * Looks up every chunk of a leaf, each once.
+ * Looks up every chunk of a slice, each once.
  *
- * @param same 1 for each run that the target holds already.
+ * @param same 1 for each run of the leaf that the target holds already.
  * @throws ERR_CHUNK_MISSING
  */
-export function planRegion(leaf: TreeNode, index: ChunkIndex, same?: Uint8Array): RegionPlan {
+export function planSlice(
+  leaf: TreeNode,
+  slice: RegionSlice,
+  index: ChunkIndex,
+  same?: Uint8Array,
+): SlicePlan {
   const runs: RunAction[] = []
   const blobs: { id: Uint8Array; place: BlobLocation }[] = []
   const blobOfEntry = new Map<number, number>()
-  let stored = 0
+  let stored = slice.firstStored
   let storedBytes = 0
-  for (let i = 0; i < leaf.kinds.length; i++) {
+  for (let i = slice.firstRun; i < slice.endRun; i++) {
     const length = leaf.spans[i]!
     const isStored = leaf.kinds[i] === RUN.stored
     const id = isStored ? idAt(leaf.ids, stored++) : undefined
@@ -59,9 +65,12 @@ export function planRegion(leaf: TreeNode, index: ChunkIndex, same?: Uint8Array)
   return { runs, blobs, storedBytes }
 }
 
-/** The blobs of a plan, read from the store in as few reads as make sense, and the buffers they lie in. */
+/**
+ * The blobs of a plan, read from the store in as few reads as make sense, and the buffers they lie in. A blob whose
+ * pack cannot be read comes without its bytes: another pack may hold it too.
+ */
 export async function fetchBlobs(
-  plan: RegionPlan,
+  plan: SlicePlan,
   index: ChunkIndex,
   store: ReadableStore,
   signal: AbortSignal,
@@ -69,22 +78,30 @@ export async function fetchBlobs(
   const blobs = new Array<FetchedBlob>(plan.blobs.length)
   const buffers: ArrayBuffer[] = []
   const reads = coalesce(plan)
-  const read = async (part: Read): Promise<{ part: Read; bytes: Uint8Array<ArrayBuffer> }> => {
+  const read = async (part: Read): Promise<{ part: Read; bytes: Uint8Array<ArrayBuffer> | undefined }> => {
     const name = packName(index.packs[part.pack]!.id)
-    return { part, bytes: await readPackRange(store, name, part.offset, part.length, { signal }) }
+    try {
+      return { part, bytes: await readPackRange(store, name, part.offset, part.length, { signal }) }
+    } catch (error) {
+      signal.throwIfAborted()
+      if (!(error instanceof PlatterError)) throw error
+      return { part, bytes: undefined }
+    }
   }
   for await (const { part, bytes } of mapConcurrently(reads, CONCURRENCY, read)) {
-    buffers.push(bytes.buffer)
+    if (bytes !== undefined) buffers.push(bytes.buffer)
     for (const i of part.blobs) {
       const { id, place } = plan.blobs[i]!
       const from = place.offset - part.offset
       blobs[i] = {
         id,
+        type: place.type,
         codec: place.codec,
-        rawBytes: place.rawBytes,
-        stored: bytes.subarray(from, from + place.storedBytes),
-        pack: packName(index.packs[place.pack]!.id),
         offset: place.offset,
+        storedBytes: place.storedBytes,
+        rawBytes: place.rawBytes,
+        sealed: bytes?.subarray(from, from + place.storedBytes),
+        packSalt: index.packs[place.pack]!.salt,
       }
     }
   }
@@ -98,7 +115,7 @@ interface Read {
   readonly blobs: number[]
 }
 
-function coalesce(plan: RegionPlan): Read[] {
+function coalesce(plan: SlicePlan): Read[] {
   const order = plan.blobs.map((_, i) => i)
   const place = (i: number): BlobLocation => plan.blobs[i]!.place
   order.sort((a, b) => place(a).pack - place(b).pack || place(a).offset - place(b).offset)

@@ -1,0 +1,60 @@
+import { type KeySlotId, PlatterError, type ReadableStore, type RepositoryId } from '@platter/core'
+import { MAX_KEY_SLOT_BYTES, MAX_KEY_SLOTS } from '../format/limits.ts'
+import { KEYS_PREFIX, keySlotIdOfName, keySlotName } from '../format/object-names.ts'
+import { decodeKeySlot, type KeySlot } from './key-slot.ts'
+
+/** What stands under a slot's name: the slot, or why it cannot be used. */
+export type LoadedSlot =
+  | { readonly id: KeySlotId; readonly slot: KeySlot }
+  | { readonly id: KeySlotId; readonly slot: undefined; readonly problem: PlatterError }
+
+/** What makes one slot unusable, and says nothing of others. */
+const UNUSABLE: ReadonlySet<string> = new Set([
+  'ERR_CORRUPT_KEY_SLOT',
+  'ERR_KEY_SLOT_PARAMETERS',
+  'ERR_UNSUPPORTED_VERSION',
+  'ERR_LIMIT_EXCEEDED',
+])
+
+/**
+ * Reads all key slots of a repository, in the order of their ids.
+ *
+ * @throws ERR_LIMIT_EXCEEDED when there are more than {@link MAX_KEY_SLOTS}, and what the store throws.
+ */
+export async function loadKeySlots(
+  store: ReadableStore,
+  repository: RepositoryId,
+  options: { readonly signal?: AbortSignal },
+): Promise<LoadedSlot[]> {
+  const ids: KeySlotId[] = []
+  for await (const { name } of store.list(KEYS_PREFIX, options)) {
+    const id = keySlotIdOfName(name)
+    if (id === undefined) continue
+    ids.push(id)
+    if (ids.length > MAX_KEY_SLOTS) {
+      throw new PlatterError(
+        'ERR_LIMIT_EXCEEDED',
+        `There are more than ${MAX_KEY_SLOTS} key slots. Remove objects under '${KEYS_PREFIX}' that do not belong there.`,
+        { expected: MAX_KEY_SLOTS },
+      )
+    }
+  }
+  const slots: LoadedSlot[] = []
+  for (const id of ids.sort()) slots.push(await load(store, repository, id, options))
+  return slots
+}
+
+async function load(
+  store: ReadableStore,
+  repository: RepositoryId,
+  id: KeySlotId,
+  options: { readonly signal?: AbortSignal },
+): Promise<LoadedSlot> {
+  try {
+    const bytes = await store.get(keySlotName(id), { ...options, maxBytes: MAX_KEY_SLOT_BYTES })
+    return { id, slot: decodeKeySlot(id, repository, bytes) }
+  } catch (error) {
+    if (!(error instanceof PlatterError && UNUSABLE.has(error.code))) throw error
+    return { id, slot: undefined, problem: error }
+  }
+}

@@ -1,0 +1,38 @@
+import { CODEC, decompress, type Hasher, PlatterError, releaseMemory } from '@platter/core'
+import type { BlobEntry } from '../format/blob-entry.ts'
+import { type PackCipher, packCipher } from '../format/pack-cipher.ts'
+
+/** Opens, decompresses and checks blobs of many packs, most of which come one behind the other from the same pack. */
+export class BlobOpener {
+  readonly #packKey: Uint8Array | undefined
+  #cipher: PackCipher | undefined
+
+  /** @param packKey key of all packs of the repository, undefined in one without encryption. */
+  constructor(packKey: Uint8Array | undefined) {
+    this.#packKey = packKey
+  }
+
+  /**
+   * Plaintext of a blob, checked against its id; undefined when it is damaged. It is memory of its own unless it is
+   * `sealed` itself, as in a repository without encryption for a blob that is not compressed.
+   */
+  open(entry: BlobEntry, packSalt: Uint8Array, sealed: Uint8Array, hasher: Hasher): Uint8Array | undefined {
+    const stored = this.#cipherOf(packSalt).openBlob(entry, sealed)
+    if (stored === undefined) return undefined
+    try {
+      const plain = decompress(entry.codec, stored, entry.rawBytes)
+      return Buffer.compare(hasher.hash(plain), entry.id) === 0 ? plain : undefined
+    } catch (error) {
+      if (PlatterError.is(error, 'ERR_CORRUPT_BLOB')) return undefined
+      throw error
+    } finally {
+      if (stored.buffer !== sealed.buffer && entry.codec !== CODEC.none) releaseMemory(stored)
+    }
+  }
+
+  #cipherOf(salt: Uint8Array): PackCipher {
+    if (this.#cipher === undefined || Buffer.compare(this.#cipher.salt, salt) !== 0)
+      this.#cipher = packCipher(this.#packKey, salt)
+    return this.#cipher
+  }
+}
