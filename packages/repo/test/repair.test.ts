@@ -646,6 +646,68 @@ test('with worker threads', async (t) => {
   t.same(await verdicts(store), ALL_EXACT)
 })
 
+test('an encrypted repository', { timeout: 60_000 }, async (t) => {
+  const keyFile = noise('key', 64)
+  const encrypted = async (
+    packs: number,
+  ): Promise<{ store: MemoryStore; repo: Repository; ids: SnapshotId[] }> => {
+    const store = new MemoryStore()
+    const { crypto: _, ...settings } = SETTINGS
+    await Repository.init(store, { ...settings, packBytes: packs, keyFile })
+    const repo = await Repository.open(store, { keyFile })
+    const ids: SnapshotId[] = []
+    for (const [i, image] of IMAGES.entries())
+      ids.push((await backUp(repo, image, { name: i < 2 ? 'shared' : 'alone' })).id)
+    return { store, repo, ids }
+  }
+  const { store, ids } = await encrypted(64 * 1024)
+  const second = await encrypted(128 * 1024)
+  const packs = await packsOf(store)
+  const open = async (of: Store): Promise<Repository> => await Repository.open(of, { keyFile })
+  const codes = async (repo: Repository): Promise<string[]> => {
+    const found: string[] = []
+    for (const [i, id] of ids.entries()) {
+      const target = new MemoryTarget()
+      const code = await codeOf(repo.restore(id, target, { workers: 0 }))
+      found.push(code !== 'success' ? code : sameBytes(target.bytes, IMAGES[i]!) ? 'exact' : 'WRONG')
+    }
+    return found
+  }
+  const ways: [string, RepairPacksOptions['from']][] = [
+    ['nothing', undefined],
+    ['a disk', new MemorySource(IMAGES[0]!)],
+    ['another repository', second.repo],
+    ['a copy', await open(await copyOf(store))],
+  ]
+  for (const [what, from] of ways) {
+    const damaged = await copyOf(store)
+    await flip(damaged, packs[0]!, 2000)
+    await flip(damaged, packs[1]!, 40)
+    await flip(damaged, packs[2]!, -100)
+    await damaged.delete((await objectNames(damaged, 'index/'))[1]!)
+    const repo = await open(damaged)
+    const index = await repo.repairIndex()
+    t.ok(index.packsListed > 0)
+    const { damage, packsDamaged } = await repo.repairPacks({ workers: 0, ...(from && { from }) })
+    t.ok(
+      packsDamaged.some(({ blobsSalvaged }) => blobsSalvaged > 0),
+      what,
+    )
+    const after = await codes(await open(damaged))
+    for (const [i, id] of ids.entries()) {
+      const isDamaged = damage.some(({ snapshot }) => snapshot === id)
+      t.equal(after[i], isDamaged ? 'ERR_SNAPSHOT_DAMAGED' : 'exact', `${what}: snapshot ${i}`)
+    }
+    if (what === 'a copy' || what === 'another repository') t.same(damage, [], what)
+    for (const image of IMAGES) await repo.repairPacks({ workers: 0, from: new MemorySource(image) })
+    t.same(await codes(await open(damaged)), ALL_EXACT, what)
+    t.same((await (await open(damaged)).check({ readData: true, workers: 0 })).findings, [])
+  }
+  for (const name of await objectNames(store, 'index/')) await store.delete(name)
+  await (await open(store)).repairIndex()
+  t.same(await codes(await open(store)), ALL_EXACT, 'the index from encrypted packs alone')
+})
+
 test('parts of a check cover every pack once, and a drill restores', async (t) => {
   const { store } = VICTIM
   const repo = await Repository.open(store)

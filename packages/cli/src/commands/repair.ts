@@ -14,7 +14,7 @@ import { formatBytes, formatDuration, formatItems } from '../format/amounts.ts'
 import { printable } from '../format/printable.ts'
 import { rangeText, shortId } from '../format/snapshot-text.ts'
 import type { ProgressView } from '../output/progress-view.ts'
-import { KEY_OPTIONS } from '../repository/credentials.ts'
+import { FROM_KEY_OPTIONS, fromCredentials, KEY_OPTIONS } from '../repository/credentials.ts'
 import { openRepository } from '../repository/open-repository.ts'
 import { assertSourceOutside } from '../repository/placement.ts'
 
@@ -29,6 +29,7 @@ export const repair: Command = {
       help: 'Packs: look for lost data in this image, device or second repository.',
     },
     ...KEY_OPTIONS,
+    ...FROM_KEY_OPTIONS,
     'dry-run': { kind: 'flag', help: 'Say what would be done, and change nothing.' },
   },
   notes:
@@ -94,7 +95,10 @@ async function openFrom(path: string | undefined, repository: string, call: Call
   if (path === '-') throw new UsageError('--from needs a file, a device or a repository, not -.')
   await assertSourceOutside(path, repository)
   const facts = await stat(path).catch(() => undefined)
-  const opened = facts?.isDirectory() === true ? await openRepository(path, call) : await openSource(path)
+  const opened =
+    facts?.isDirectory() === true
+      ? await openRepository(path, call, {}, fromCredentials)
+      : await openSource(path)
   return { opened, [Symbol.asyncDispose]: () => opened[Symbol.asyncDispose]() }
 }
 
