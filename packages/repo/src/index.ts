@@ -1,5 +1,6 @@
 export * from './api/backup-types.ts'
 export * from './api/check-types.ts'
+export * from './api/prune-types.ts'
 export * from './api/repository-types.ts'
 export * from './api/restore-types.ts'
 export * from './api/snapshot-types.ts'

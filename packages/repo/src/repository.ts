@@ -10,11 +10,13 @@ import {
   type RecordSealer,
   type RepositoryId,
   type SnapshotId,
+  type Store,
   systemRandom,
   type WritableStore,
 } from '@platter/core'
 import type { BackupOptions } from './api/backup-types.ts'
 import type { CheckOptions, CheckReport } from './api/check-types.ts'
+import type { PlanOptions, PruneOptions, PrunePlan, PruneReport } from './api/prune-types.ts'
 import type { InitOptions, OpenOptions } from './api/repository-types.ts'
 import type { RestoreOptions, RestoreStats } from './api/restore-types.ts'
 import type { ByteRange, Snapshot } from './api/snapshot-types.ts'
@@ -35,8 +37,11 @@ import { CONFIG_NAME } from './format/object-names.ts'
 import type { SealedStore } from './format/sealed-store.ts'
 import { Image, type ImageOptions } from './image/image.ts'
 import type { ChunkIndex } from './index/chunk-index.ts'
-import { listIndexSegments, loadChunkIndex } from './index/load-index.ts'
+import { type LoadedIndex, loadChunkIndex } from './index/load-index.ts'
 import { BlobReader } from './pack/blob-reader.ts'
+import { pruneSettings } from './prune/options.ts'
+import { makePlan } from './prune/plan.ts'
+import { prune } from './prune/prune.ts'
 import { restore } from './restore/restore.ts'
 import { onlyVolume } from './snapshots/only-volume.ts'
 import { SnapshotCatalog, type SnapshotFilter, writeTombstone } from './snapshots/snapshot-catalog.ts'
@@ -72,7 +77,7 @@ export class Repository implements AsyncDisposable {
   readonly #keys: RepositoryKeys
   readonly #options: OpenOptions
   readonly #catalog: SnapshotCatalog
-  #index: { readonly names: string; readonly index: ChunkIndex } | undefined
+  #index: LoadedIndex | undefined
   readonly #closing = new AbortController()
 
   private constructor(store: ReadableStore, config: RepositoryConfig, options: OpenOptions) {
@@ -172,7 +177,7 @@ export class Repository implements AsyncDisposable {
         codec: codec === 'auto' ? defaultCodec() : codec,
         verifyOneIn: this.#options.verifyCompression === 'all' ? 1 : VERIFIED_SAMPLE,
         random: this.#options.random ?? systemRandom,
-        now: this.#options.now ?? (() => new Date()),
+        now: this.#now,
         // The parent is for information only, so a damaged snapshot of another time must not stop a backup.
         findParent: async (name) =>
           (await this.#catalog.list({ name }, signal, (error) => this.#options.onWarning?.(error))).at(-1),
@@ -192,9 +197,9 @@ export class Repository implements AsyncDisposable {
   async restore(reference: string, target: BlockTarget, options: RestoreOptions = {}): Promise<RestoreStats> {
     const signal = this.#signal(options.signal)
     const snapshot = await this.snapshot(reference, { signal })
-    const index = await this.#chunkIndex(signal)
+    const reader = await this.#reader(signal)
     return await restore(
-      { store: this.#store, config: this.#config, keys: this.#keys, index },
+      { store: this.#store, config: this.#config, keys: this.#keys, reader },
       snapshot,
       target,
       { ...options, signal },
@@ -302,6 +307,50 @@ export class Repository implements AsyncDisposable {
   }
 
   /**
+   * Says what a prune would do. Changes nothing; needs no more than a store that can be read.
+   *
+   * @throws ERR_INVALID_ARGUMENT; what cannot be read, and ERR_CHUNK_MISSING, since a prune must see everything.
+   */
+  async planPrune(options: PlanOptions = {}): Promise<PrunePlan> {
+    this.#assertOpen()
+    const signal = this.#signal(options.signal)
+    const context = { ...this.#objects, config: this.#config, keys: this.#keys, now: this.#now }
+    return (await makePlan(context, pruneSettings(options), signal)).plan
+  }
+
+  /**
+   * Gives back the space of what no snapshot needs. Runs beside backups, restores and other prunes, and may die at
+   * any time: the next prune goes on from there. A prune that was begun while backups were under way ends with
+   * outcome 'pending', and the next one does the rest; with `wait` it waits for them.
+   *
+   * @param plan removes no packs but those of this plan; without one, it plans for itself.
+   * @throws ERR_STORE_UNSUPPORTED when the store cannot remove objects, ERR_INVALID_ARGUMENT, ERR_STORE_FULL; what
+   * cannot be read, and ERR_CHUNK_MISSING, with nothing removed.
+   */
+  async prune(plan?: PrunePlan, options: PruneOptions = {}): Promise<PruneReport> {
+    const store = this.#writable()
+    if (!('delete' in store)) {
+      throw new PlatterError(
+        'ERR_STORE_UNSUPPORTED',
+        `The store ${store.label} cannot remove objects, so its repository cannot be pruned.`,
+      )
+    }
+    return await prune(
+      {
+        store: store as Store,
+        records: this.#records,
+        config: this.#config,
+        keys: this.#keys,
+        random: this.#options.random ?? systemRandom,
+        now: this.#now,
+      },
+      plan,
+      pruneSettings(options),
+      this.#signal(options.signal),
+    )
+  }
+
+  /**
    * Frees what the repository holds; the store stays open. What is still running is broken off with ERR_CLOSED: with
    * the keys gone it could only go wrong. Calling it twice is harmless.
    */
@@ -323,6 +372,10 @@ export class Repository implements AsyncDisposable {
     return this.#store as WritableStore
   }
 
+  get #now(): () => Date {
+    return this.#options.now ?? (() => new Date())
+  }
+
   get #objects(): SealedStore {
     return { store: this.#store, records: this.#records }
   }
@@ -340,16 +393,14 @@ export class Repository implements AsyncDisposable {
   async #reader(signal: AbortSignal): Promise<BlobReader> {
     const index = await this.#chunkIndex(signal)
     this.#assertOpen()
-    return new BlobReader(this.#store, index, this.#keys)
+    // Reloaded on behalf of many reads, so no one caller's signal may end it.
+    const reload = (): Promise<ChunkIndex> => this.#chunkIndex(this.#closing.signal)
+    return new BlobReader(this.#store, index, this.#keys, reload)
   }
 
   /** The whole index; read again when other segments are there than last time. */
   async #chunkIndex(signal: AbortSignal | undefined): Promise<ChunkIndex> {
-    const stats = await listIndexSegments(this.#objects, signal)
-    const names = stats.map(({ name }) => name).join()
-    if (this.#index?.names !== names) {
-      this.#index = { names, index: await loadChunkIndex(this.#objects, stats, signal) }
-    }
+    this.#index = await loadChunkIndex(this.#objects, this.#index, signal)
     return this.#index.index
   }
 }

@@ -934,6 +934,7 @@ test('nodes, snapshots and configs come back as they were', async (t) => {
             badRanges: bad.map(([offset, length]) => ({ offset, length })),
           },
         ],
+        checkpoint: false,
         stats: { bytesTotal, bytesRead, bytesHole, bytesNew, bytesStored, chunksNew, chunksKnown, seconds },
       }
       assertSame(

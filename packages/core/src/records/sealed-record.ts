@@ -10,7 +10,20 @@ export const RECORD_TYPE: Readonly<{
   snapshot: 4
   fence: 5
   forget: 6
-}> = Object.freeze({ config: 1, session: 2, index: 3, snapshot: 4, fence: 5, forget: 6 })
+  mark: 7
+  sweep: 8
+  done: 9
+}> = Object.freeze({
+  config: 1,
+  session: 2,
+  index: 3,
+  snapshot: 4,
+  fence: 5,
+  forget: 6,
+  mark: 7,
+  sweep: 8,
+  done: 9,
+})
 export type RecordType = (typeof RECORD_TYPE)[keyof typeof RECORD_TYPE]
 
 /** How an object is protected: 0 is plaintext with a checksum. */

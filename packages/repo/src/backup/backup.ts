@@ -56,7 +56,7 @@ export async function backup(
   const signal = options.signal ?? new AbortController().signal
   signal.throwIfAborted()
 
-  const session = await WriterSession.begin(context, context.random, signal)
+  const session = await WriterSession.begin(context, context, signal)
   const { chunker, regionBytes } = context.config
   const claims = await loadClaims(context, workers, chunker, regionBytes, signal)
   const parent = await context.findParent(name)
@@ -75,6 +75,7 @@ export async function backup(
     tags: options.tags ?? [],
     parent: parent?.id,
     program: PROGRAM,
+    checkpoint: false,
     volumes: [
       {
         sizeBytes: image.sizeBytes,

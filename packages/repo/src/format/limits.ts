@@ -38,3 +38,13 @@ export const MAX_NAME_LENGTH = 1024
 export const MAX_LABEL_LENGTH = 4096
 /** Ranges of unreadable bytes that a snapshot records; more, and the disk is not worth imaging this way. */
 export const MAX_BAD_RANGES = 65_536
+/** Longest fence: a longer object in a snapshot's place is a snapshot, and need not be read to know that. */
+export const MAX_FENCE_BYTES = 256
+/** Packs that one generation of garbage collection condemns. */
+export const MAX_CONDEMNED_PACKS = 100_000
+/** Index entries after which an index segment is written, however few packs it lists. */
+export const ENTRIES_PER_INDEX_SEGMENT = 1_000_000
+/** Index segments that one generation of garbage collection replaces. */
+export const MAX_REPLACED_SEGMENTS = 50_000
+/** Space a store keeps back, so that a prune can begin when it is full. */
+export const RESERVE_BYTES: number = 4 * MIB

@@ -1,22 +1,54 @@
-import { createHasher, decompress, type Hasher, PlatterError, type ReadableStore } from '@platter/core'
+import {
+  type CodecNumber,
+  createHasher,
+  decompress,
+  type Hasher,
+  PlatterError,
+  type ReadableStore,
+} from '@platter/core'
 import type { RepositoryKeys } from '../config/repository-keys.ts'
 import { BLOB_TYPE, type BlobType } from '../format/blob-entry.ts'
 import { packName } from '../format/object-names.ts'
 import type { ChunkIndex } from '../index/chunk-index.ts'
 import { readPackRange } from './read-pack-range.ts'
 
-/** Reads single blobs and checks each against its id. For bulk reading see the restore. */
+/** A blob as it was read: how it is stored, and its checked plaintext. */
+export interface ReadBlob {
+  readonly stored: Uint8Array
+  readonly codec: CodecNumber
+  readonly plain: Uint8Array
+}
+
+/**
+ * Reads single blobs and checks each against its id. For bulk reading see the restore.
+ *
+ * A prune may move blobs to other packs meanwhile. A reader that misses one therefore looks at the index again.
+ */
 export class BlobReader {
-  readonly index: ChunkIndex
   readonly #store: ReadableStore
   readonly #chunkHasher: Hasher
   readonly #nodeHasher: Hasher
+  readonly #loadIndex: (() => Promise<ChunkIndex>) | undefined
+  #index: ChunkIndex
+  #loading: Promise<ChunkIndex> | undefined
 
-  constructor(store: ReadableStore, index: ChunkIndex, keys: RepositoryKeys) {
+  /** @param loadIndex reads the index anew; without it, the one given is all there is. */
+  constructor(
+    store: ReadableStore,
+    index: ChunkIndex,
+    keys: RepositoryKeys,
+    loadIndex?: () => Promise<ChunkIndex>,
+  ) {
     this.#store = store
-    this.index = index
+    this.#index = index
+    this.#loadIndex = loadIndex
     this.#chunkHasher = createHasher(keys.chunkId)
     this.#nodeHasher = createHasher(keys.nodeId)
+  }
+
+  /** The index as it was read last. */
+  get index(): ChunkIndex {
+    return this.#index
   }
 
   /**
@@ -25,26 +57,64 @@ export class BlobReader {
    * @throws ERR_CHUNK_MISSING, ERR_CORRUPT_BLOB, and what the store throws.
    */
   async read(id: Uint8Array, type: BlobType, signal?: AbortSignal): Promise<Uint8Array> {
+    return (await this.readStored(id, type, signal)).plain
+  }
+
+  /** Like `read`, with the stored form beside the plaintext. */
+  async readStored(id: Uint8Array, type: BlobType, signal?: AbortSignal): Promise<ReadBlob> {
+    const index = this.#index
+    try {
+      return await this.#readFrom(index, id, type, signal)
+    } catch (error) {
+      if (!isMissing(error) || !(await this.reload(index))) throw error
+      return await this.#readFrom(this.#index, id, type, signal)
+    }
+  }
+
+  /**
+   * Reads the index again, unless somebody did so since it was `seen`.
+   *
+   * @returns whether there is another index now.
+   */
+  async reload(seen: ChunkIndex): Promise<boolean> {
+    if (this.#loadIndex === undefined) return false
+    if (this.#index === seen) {
+      this.#loading ??= this.#loadIndex().finally(() => {
+        this.#loading = undefined
+      })
+      this.#index = await this.#loading
+    }
+    return this.#index !== seen
+  }
+
+  async #readFrom(
+    index: ChunkIndex,
+    id: Uint8Array,
+    type: BlobType,
+    signal: AbortSignal | undefined,
+  ): Promise<ReadBlob> {
     let failure: unknown
-    for (let entry = this.index.find(id); entry >= 0; entry = this.index.findNext(id, entry)) {
+    for (let entry = index.find(id); entry >= 0; entry = index.findNext(id, entry)) {
       try {
-        return await this.#readEntry(id, type, entry, signal)
+        return await this.#readEntry(index, id, type, entry, signal)
       } catch (error) {
         signal?.throwIfAborted()
-        failure ??= error
+        // What is gone may have moved; what is damaged is worth telling of.
+        if (failure === undefined || isMissing(failure)) failure = error
       }
     }
     throw failure ?? missingBlob(id, type)
   }
 
   async #readEntry(
+    index: ChunkIndex,
     id: Uint8Array,
     type: BlobType,
     entry: number,
     signal: AbortSignal | undefined,
-  ): Promise<Uint8Array> {
-    const place = this.index.location(entry)
-    const name = packName(this.index.packs[place.pack]!.id)
+  ): Promise<ReadBlob> {
+    const place = index.location(entry)
+    const name = packName(index.packs[place.pack]!.id)
     const stored = await readPackRange(
       this.#store,
       name,
@@ -55,12 +125,18 @@ export class BlobReader {
     try {
       const plain = decompress(place.codec, stored, place.rawBytes)
       const hasher = type === BLOB_TYPE.chunk ? this.#chunkHasher : this.#nodeHasher
-      if (place.type === type && Buffer.compare(hasher.hash(plain), id) === 0) return plain
+      if (place.type === type && Buffer.compare(hasher.hash(plain), id) === 0)
+        return { stored, codec: place.codec, plain }
     } catch (cause) {
       throw corruptBlob(id, name, place.offset, cause)
     }
     throw corruptBlob(id, name, place.offset)
   }
+}
+
+/** Whether an error says that a blob, or its pack, is not where the index placed it. */
+export function isMissing(error: unknown): boolean {
+  return PlatterError.is(error, 'ERR_NOT_FOUND') || PlatterError.is(error, 'ERR_CHUNK_MISSING')
 }
 
 /** An ERR_CHUNK_MISSING that names the blob. */

@@ -6,7 +6,7 @@ import {
   type WritableStore,
 } from '@platter/core'
 import { decodeIndexSegment, encodeIndexSegment, type IndexedPack } from '../format/index-segment.ts'
-import { PACKS_PER_INDEX_SEGMENT } from '../format/limits.ts'
+import { ENTRIES_PER_INDEX_SEGMENT, PACKS_PER_INDEX_SEGMENT } from '../format/limits.ts'
 import { indexSegmentName, packName } from '../format/object-names.ts'
 import {
   PACK_HEADER_BYTES,
@@ -29,14 +29,22 @@ export class PackUploader {
   #signal: AbortSignal | undefined
   readonly #running = new Set<Promise<void>>()
   #stored: IndexedPack[] = []
+  #storedEntries = 0
+  readonly #packsPerSegment: number
   #segments = 0
   #segmentWrite: Promise<void> = Promise.resolve()
   #failure: unknown
   #bytesStored = 0
 
-  constructor(objects: SealedStore<WritableStore>, session: SessionId, signal: AbortSignal) {
+  constructor(
+    objects: SealedStore<WritableStore>,
+    session: SessionId,
+    signal: AbortSignal,
+    packsPerSegment: number = PACKS_PER_INDEX_SEGMENT,
+  ) {
     this.#objects = objects
     this.#session = session
+    this.#packsPerSegment = packsPerSegment
     this.#signal = signal
   }
 
@@ -58,6 +66,20 @@ export class PackUploader {
     const settled = put.catch(() => undefined).finally(() => this.#running.delete(settled))
     this.#running.add(settled)
     await put
+  }
+
+  /** Lists a pack that is durable already. */
+  list(pack: IndexedPack): void {
+    this.#stored.push(pack)
+    this.#storedEntries += pack.entries.length
+    if (this.#stored.length >= this.#packsPerSegment || this.#storedEntries >= ENTRIES_PER_INDEX_SEGMENT)
+      this.#writeSegment()
+  }
+
+  /** Waits until no more puts are under way than may be at once. @throws the first failure of any put. */
+  async settled(): Promise<void> {
+    while (this.#running.size >= CONCURRENCY) await Promise.race(this.#running)
+    if (this.#failure !== undefined) throw this.#failure
   }
 
   /** Waits for all puts and lists the packs that are not listed yet. @throws the first failure of any put. */
@@ -97,8 +119,7 @@ export class PackUploader {
       const name = packName(pack.id)
       await this.#objects.store.putIfAbsent(name, [file], this.#callOptions)
       this.#bytesStored += file.length
-      this.#stored.push(pack)
-      if (this.#stored.length >= PACKS_PER_INDEX_SEGMENT) this.#writeSegment()
+      this.list(pack)
     } catch (error) {
       this.#failure ??= error
       throw error
@@ -113,6 +134,7 @@ export class PackUploader {
     if (this.#stored.length === 0) return
     const packs = this.#stored
     this.#stored = []
+    this.#storedEntries = 0
     const name = indexSegmentName(this.#session, this.#segments++)
     const { records } = this.#objects
     const parts = encodeIndexSegment(name, packs, records)

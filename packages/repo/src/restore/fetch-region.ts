@@ -1,10 +1,10 @@
-import type { ReadableStore } from '@platter/core'
+import { CODEC, type ReadableStore } from '@platter/core'
 import { mapConcurrently } from '../concurrency/map-concurrently.ts'
 import { BLOB_TYPE } from '../format/blob-entry.ts'
 import { packName } from '../format/object-names.ts'
 import { RUN, type TreeNode } from '../format/tree-node.ts'
 import type { BlobLocation, ChunkIndex } from '../index/chunk-index.ts'
-import { missingBlob } from '../pack/blob-reader.ts'
+import { type BlobReader, isMissing, missingBlob } from '../pack/blob-reader.ts'
 import { readPackRange } from '../pack/read-pack-range.ts'
 import { idAt } from '../tree/volume-tree.ts'
 import type { FetchedBlob, RunAction } from './restore-protocol.ts'
@@ -17,6 +17,8 @@ const CONCURRENCY = 4
 
 /** What a region's restore needs, before anything is read. */
 export interface RegionPlan {
+  /** The index in which the blobs' places stand. */
+  readonly index: ChunkIndex
   readonly runs: readonly RunAction[]
   readonly blobs: readonly { readonly id: Uint8Array; readonly place: BlobLocation }[]
   /** Stored bytes of the blobs. */
@@ -56,38 +58,55 @@ export function planRegion(leaf: TreeNode, index: ChunkIndex, same?: Uint8Array)
       runs.push({ type: 'write', blob, length })
     }
   }
-  return { runs, blobs, storedBytes }
+  return { index, runs, blobs, storedBytes }
 }
 
 /** The blobs of a plan, read from the store in as few reads as make sense, and the buffers they lie in. */
 export async function fetchBlobs(
   plan: RegionPlan,
-  index: ChunkIndex,
+  reader: BlobReader,
   store: ReadableStore,
   signal: AbortSignal,
 ): Promise<{ blobs: FetchedBlob[]; buffers: ArrayBuffer[] }> {
+  const { index } = plan
   const blobs = new Array<FetchedBlob>(plan.blobs.length)
   const buffers: ArrayBuffer[] = []
-  const reads = coalesce(plan)
-  const read = async (part: Read): Promise<{ part: Read; bytes: Uint8Array<ArrayBuffer> }> => {
+  const read = async (part: Read): Promise<void> => {
     const name = packName(index.packs[part.pack]!.id)
-    return { part, bytes: await readPackRange(store, name, part.offset, part.length, { signal }) }
-  }
-  for await (const { part, bytes } of mapConcurrently(reads, CONCURRENCY, read)) {
+    let bytes: Uint8Array<ArrayBuffer>
+    try {
+      bytes = await readPackRange(store, name, part.offset, part.length, { signal })
+    } catch (error) {
+      if (!isMissing(error)) throw error
+      for (const i of part.blobs) blobs[i] = await readElsewhere(plan.blobs[i]!, name)
+      return
+    }
     buffers.push(bytes.buffer)
     for (const i of part.blobs) {
       const { id, place } = plan.blobs[i]!
       const from = place.offset - part.offset
+      const stored = bytes.subarray(from, from + place.storedBytes)
       blobs[i] = {
         id,
         codec: place.codec,
         rawBytes: place.rawBytes,
-        stored: bytes.subarray(from, from + place.storedBytes),
-        pack: packName(index.packs[place.pack]!.id),
+        stored,
+        pack: name,
         offset: place.offset,
       }
     }
   }
+  /** The pack is gone: a prune has moved what was needed of it. */
+  const readElsewhere = async (
+    { id, place }: RegionPlan['blobs'][number],
+    pack: string,
+  ): Promise<FetchedBlob> => {
+    // A copy: it is handed to another thread, and what was read may lie in memory of the codec.
+    const stored = new Uint8Array(await reader.read(id, BLOB_TYPE.chunk, signal))
+    buffers.push(stored.buffer)
+    return { id, codec: CODEC.none, rawBytes: stored.length, stored, pack, offset: place.offset }
+  }
+  for await (const _ of mapConcurrently(coalesce(plan), CONCURRENCY, read));
   return { blobs, buffers }
 }
 

@@ -10,12 +10,12 @@ import type { Volume } from '../api/snapshot-types.ts'
 import type { RepositoryKeys } from '../config/repository-keys.ts'
 import { MAX_CHUNK_BYTES } from '../format/limits.ts'
 import { RUN, type TreeNode } from '../format/tree-node.ts'
-import type { ChunkIndex } from '../index/chunk-index.ts'
+import { type BlobReader, isMissing } from '../pack/blob-reader.ts'
 import { ImageDigest } from '../tree/image-digest.ts'
 import type { VolumeTree } from '../tree/volume-tree.ts'
 import { WorkerPool } from '../workers/worker-pool.ts'
 import { compareRegion, isZero } from './compare-region.ts'
-import { fetchBlobs, planRegion } from './fetch-region.ts'
+import { fetchBlobs, planRegion, type RegionPlan } from './fetch-region.ts'
 import { WINDOW_BYTES } from './region-decoder.ts'
 import type { RestoreReply, RestoreRequest } from './restore-protocol.ts'
 import { SequentialWriter } from './sequential-writer.ts'
@@ -30,7 +30,7 @@ const COMPARE_BYTES = 8 * 1024 * 1024
 
 export interface RestoreRunInput {
   readonly store: ReadableStore
-  readonly index: ChunkIndex
+  readonly reader: BlobReader
   readonly keys: RepositoryKeys
   readonly tree: VolumeTree
   readonly volume: Volume
@@ -123,13 +123,13 @@ export class RestoreRun {
   }
 
   async #region(region: number, leaf: TreeNode, blank: boolean): Promise<void> {
-    const { tree, index, store, options } = this.#input
+    const { tree, reader, store, options } = this.#input
     const offset = region * tree.regionBytes
     const length = tree.regionLength(region)
     const worker = await this.#freeWorker()
     const same =
       options.onlyDifferent === true ? await this.#compare(worker, region, offset, leaf) : undefined
-    const plan = planRegion(leaf, index, same)
+    const plan = await this.#plan(leaf, same)
     if (same === undefined) await this.#zeroRuns(offset, leaf, undefined, blank)
     else await this.#zeroRuns(offset, leaf, same, false)
     await this.#until(
@@ -141,13 +141,25 @@ export class RestoreRun {
     this.#sequential?.region(region, offset + length)
     // Not awaited: while this region is read from the store, the ones before are decoded. But a worker gets its
     // regions in the image's order: one that came too early could use up all pieces while another waits behind it.
-    const fetching = fetchBlobs(plan, index, store, this.#abort.signal)
+    const fetching = fetchBlobs(plan, reader, store, this.#abort.signal)
     fetching.catch(() => undefined)
     this.#posted[worker] = this.#posted[worker]!.then(async () => {
       const { blobs, buffers } = await fetching
       const task = { region, offset, length, runs: plan.runs, blobs }
       this.#pool.links[worker]!.post({ type: 'region', task }, buffers)
     }).catch((error: unknown) => this.#fail(error))
+  }
+
+  /** A prune may have replaced parts of the index while they were read, so what is missing is looked for again. */
+  async #plan(leaf: TreeNode, same: Uint8Array | undefined): Promise<RegionPlan> {
+    const { reader } = this.#input
+    const { index } = reader
+    try {
+      return planRegion(leaf, index, same)
+    } catch (error) {
+      if (!isMissing(error) || !(await reader.reload(index))) throw error
+      return planRegion(leaf, reader.index, same)
+    }
   }
 
   /** Makes the holes of a region read as zeros, and counts them. */

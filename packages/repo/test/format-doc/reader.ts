@@ -259,7 +259,9 @@ export class FormatReader {
 
   #session(name: string): void {
     const record = messagePack.unpack(openSealed(name, 2, this.#object(name)))
-    assert.deepEqual(record, { version: 1, generation: 0 })
+    const { time, ...rest } = record as { readonly time?: number }
+    assert.ok(time === undefined || Number.isSafeInteger(time))
+    assert.deepEqual(rest, { version: 1, generation: 0 })
   }
 
   #tombstone(name: string): string {
