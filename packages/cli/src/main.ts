@@ -6,6 +6,7 @@ import { check } from './commands/check.ts'
 import { diff } from './commands/diff.ts'
 import { forget } from './commands/forget.ts'
 import { init } from './commands/init.ts'
+import { prune } from './commands/prune.ts'
 import { restore } from './commands/restore.ts'
 import { show } from './commands/show.ts'
 import { snapshots } from './commands/snapshots.ts'
@@ -17,7 +18,18 @@ import { Report } from './output/report.ts'
 import { VERSION } from './version.ts'
 
 /** In the order in which someone meets them. */
-const COMMANDS: readonly Command[] = [init, backup, snapshots, show, restore, check, diff, forget, stats]
+const COMMANDS: readonly Command[] = [
+  init,
+  backup,
+  snapshots,
+  show,
+  restore,
+  check,
+  diff,
+  forget,
+  prune,
+  stats,
+]
 
 /**
  * Runs one command line, without the program's name, and says how it ended; never throws.

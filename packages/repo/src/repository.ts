@@ -3,6 +3,7 @@ import {
   type BlockSource,
   type BlockTarget,
   defaultCodec,
+  hasReserve,
   newRepositoryId,
   PlatterError,
   plainRecords,
@@ -32,7 +33,7 @@ import {
 } from './config/repository-config.ts'
 import { deriveRepositoryKeys, type RepositoryKeys } from './config/repository-keys.ts'
 import { diffTrees } from './diff/diff.ts'
-import { DEFAULT_PACK_BYTES, DEFAULT_REGION_BYTES, MAX_RECORD_BYTES } from './format/limits.ts'
+import { DEFAULT_PACK_BYTES, DEFAULT_REGION_BYTES, MAX_RECORD_BYTES, RESERVE_BYTES } from './format/limits.ts'
 import { CONFIG_NAME } from './format/object-names.ts'
 import type { SealedStore } from './format/sealed-store.ts'
 import { Image, type ImageOptions } from './image/image.ts'
@@ -121,6 +122,7 @@ export class Repository implements AsyncDisposable {
         },
       )
     }
+    await keepReserve(store, signalOf(options))
     return config.id
   }
 
@@ -168,6 +170,7 @@ export class Repository implements AsyncDisposable {
     const store = this.#writable()
     const signal = this.#signal(options.signal)
     const codec = this.#options.codec ?? 'auto'
+    await keepReserve(store, { signal })
     return await backup(
       {
         store,
@@ -407,4 +410,14 @@ export class Repository implements AsyncDisposable {
 
 function signalOf(options: { readonly signal?: AbortSignal }): { readonly signal?: AbortSignal } {
   return options.signal === undefined ? {} : { signal: options.signal }
+}
+
+/** Has a store keep some space back for a prune, where it can; that it cannot now is no reason to stop. */
+async function keepReserve(store: WritableStore, options: { readonly signal?: AbortSignal }): Promise<void> {
+  if (!hasReserve(store)) return
+  try {
+    await store.keepReserve(RESERVE_BYTES, options)
+  } catch (error) {
+    if (!(error instanceof PlatterError)) throw error
+  }
 }

@@ -10,7 +10,7 @@ export const forget: Command = {
   summary: 'Take snapshots off the list.',
   operands: ['REPO', 'SNAPSHOT...'],
   options: {},
-  notes: 'The space that only they needed is not freed by this.',
+  notes: 'The space that only they needed is freed by platter prune.',
 
   async run(call: Call): Promise<ExitCode> {
     const { io, report } = call

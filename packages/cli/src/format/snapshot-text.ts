@@ -25,7 +25,7 @@ export function snapshotTable(snapshots: readonly Snapshot[]): string {
     formatBytes(snapshot.stats.bytesStored),
     printable(snapshot.host),
     printable(snapshot.name),
-    printable(snapshot.tags.join(', ')),
+    printable([...(snapshot.checkpoint ? ['(checkpoint)'] : []), ...snapshot.tags].join(', ')),
   ])
   return columns([['ID', 'TIME', 'IMAGE', 'ADDED', 'HOST', 'NAME', 'TAGS'], ...rows], [2, 3])
 }

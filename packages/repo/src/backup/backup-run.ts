@@ -9,7 +9,7 @@ import {
   PlatterError,
 } from '@platter/core'
 import type { BackupOptions, BackupProgress, BackupStats } from '../api/backup-types.ts'
-import type { ByteRange } from '../api/snapshot-types.ts'
+import type { ByteRange, Snapshot } from '../api/snapshot-types.ts'
 import { BLOB_TYPE } from '../format/blob-entry.ts'
 import { MAX_IMAGE_BYTES } from '../format/limits.ts'
 import { encodeNode, RUN, type RunKind } from '../format/tree-node.ts'
@@ -17,13 +17,13 @@ import type { Claims } from '../index/load-claims.ts'
 import { PackMemory } from '../pack/pack-memory.ts'
 import { PackUploader, verifiedEntries } from '../pack/pack-uploader.ts'
 import { SmallPacks } from '../pack/small-packs.ts'
-import type { WriterSession } from '../session/writer-session.ts'
 import { ImageDigest } from '../tree/image-digest.ts'
 import { TreeBuilder } from '../tree/tree-builder.ts'
 import type { JobData } from '../workers/jobs.ts'
 import { WorkerPool } from '../workers/worker-pool.ts'
 import { assertBadRangeLimit, type BackupContext } from './backup.ts'
 import type { BackupReply, BackupRequest, FinishedPack } from './backup-protocol.ts'
+import type { BackupSessions } from './backup-sessions.ts'
 import { PieceFeeder, readUntilFull } from './piece-feeder.ts'
 import { planRegions } from './plan-regions.ts'
 import { addRange } from './read-around.ts'
@@ -37,12 +37,16 @@ const STREAM_BYTES = 96 * 1024 * 1024
 /** Memory for pieces of a worker while another source is read by the main thread. */
 const FEED_BYTES = 4 * 1024 * 1024
 const COUNTERS = 4
+const DEFAULT_CHECKPOINT_BYTES = 16 * 1024 ** 3
+const DEFAULT_CHECKPOINT_SECONDS = 1800
 
 export interface BackupRunInput {
   readonly context: BackupContext
   readonly source: BlockSource
   readonly options: BackupOptions
-  readonly session: WriterSession
+  readonly sessions: BackupSessions
+  /** Makes a snapshot of an image, under the session that is the current one when it is called. */
+  readonly describe: (image: EncodedImage, checkpoint: boolean) => Snapshot
   readonly claims: Claims
   /** 0 works in the calling thread. */
   readonly workers: number
@@ -93,14 +97,15 @@ export class BackupRun {
   #blankBytesDone = 0
   #packsInFlight = 0
   #workersFlushed = 0
+  #checkpointed = { bytesStored: 0, millis: performance.now() }
   #failure: unknown
   #changed: (() => void) | undefined
 
   constructor(input: BackupRunInput) {
     this.#input = input
-    const { context, session, source, options, workers } = input
+    const { context, sessions, source, options, workers } = input
     const { keys, config } = context
-    this.#uploader = new PackUploader(context, session.id, this.#abort.signal)
+    this.#uploader = new PackUploader(context, sessions.current.id, this.#abort.signal)
     this.#nodes = new SmallPacks(this.#uploader, config.packBytes, context.random)
     this.#leftovers = new SmallPacks(this.#uploader, config.packBytes, context.random)
     const nodeHasher = createHasher(keys.nodeId)
@@ -172,6 +177,7 @@ export class BackupRun {
         this.#drainSlots()
         continue
       }
+      await this.#checkpointIfDue()
       const worker = await this.#freeWorker()
       this.#assign(worker, item.task)
       if (source.direct === undefined)
@@ -185,6 +191,7 @@ export class BackupRun {
     const { source, context } = this.#input
     const { regionBytes } = context.config
     for (let region = 0, ended = false; !ended; region++) {
+      await this.#checkpointIfDue()
       const worker = await this.#freeWorker()
       const feeder = this.#feeders[worker]!
       for (let at = 0; at < regionBytes && !ended; at += PIECE_BYTES) {
@@ -205,24 +212,53 @@ export class BackupRun {
     await this.#until(() => this.#slots.length === 0)
   }
 
+  /**
+   * Commits what there is, when that is worth it. The workers end what they have been given and hand over their packs,
+   * so that the tree so far is that of the image's beginning, and all of it can be made durable.
+   */
+  async #checkpointIfDue(): Promise<void> {
+    const { sessions, options, describe } = this.#input
+    const { checkpointBytes = DEFAULT_CHECKPOINT_BYTES, checkpointSeconds = DEFAULT_CHECKPOINT_SECONDS } =
+      options
+    const bytes = this.#uploader.bytesStored - this.#checkpointed.bytesStored
+    const seconds = (performance.now() - this.#checkpointed.millis) / 1000
+    const due = bytes >= checkpointBytes || (bytes > 0 && seconds >= checkpointSeconds)
+    if (!due || !sessions.canCheckpoint || this.#bytesCovered === 0) return
+    await this.#flushWorkers()
+    assert(this.#slots.length === 0, 'a region is under way although all workers have ended theirs')
+    const image = await this.#encoded(this.#tree.copy(), this.#digest.copy(), this.#bytesCovered)
+    if (await sessions.checkpoint(() => describe(image, true))) this.#uploader.continueAs(sessions.current.id)
+    this.#checkpointed = { bytesStored: this.#uploader.bytesStored, millis: performance.now() }
+  }
+
   async #finish(): Promise<EncodedImage> {
-    for (const { post } of this.#pool.links) post({ type: 'flush' })
-    await this.#until(() => this.#workersFlushed === this.#pool.links.length && this.#packsInFlight === 0)
-    const root = this.#tree.finish((kind) => blankLeaf(kind, this.#sizeBytes))
-    this.#leftovers.flush()
-    this.#nodes.flush()
-    await this.#uploader.finish()
-    this.#throwIfFailed()
+    await this.#flushWorkers()
     assert(
       this.#bytesCovered === this.#sizeBytes,
       `the tree covers ${this.#bytesCovered} of ${this.#sizeBytes} bytes`,
     )
+    return await this.#encoded(this.#tree, this.#digest, this.#sizeBytes)
+  }
+
+  async #flushWorkers(): Promise<void> {
+    this.#workersFlushed = 0
+    for (const { post } of this.#pool.links) post({ type: 'flush' })
+    await this.#until(() => this.#workersFlushed === this.#pool.links.length && this.#packsInFlight === 0)
+  }
+
+  /** Makes an image durable whose regions have all been encoded. */
+  async #encoded(tree: TreeBuilder, digest: ImageDigest, sizeBytes: number): Promise<EncodedImage> {
+    const root = tree.finish((kind) => blankLeaf(kind, sizeBytes))
+    this.#leftovers.flush()
+    this.#nodes.flush()
+    await this.#uploader.finish()
+    this.#throwIfFailed()
     return {
-      sizeBytes: this.#sizeBytes,
+      sizeBytes,
       root: root === undefined ? undefined : nodeIdFrom(root),
-      digest: this.#digest.finish(this.#sizeBytes),
-      badRanges: this.#badRanges,
-      stats: { ...this.#totals, bytesTotal: this.#sizeBytes, bytesStored: this.#uploader.bytesStored },
+      digest: digest.finish(sizeBytes),
+      badRanges: [...this.#badRanges],
+      stats: { ...this.#totals, bytesTotal: sizeBytes, bytesStored: this.#uploader.bytesStored },
     }
   }
 
@@ -336,6 +372,7 @@ export class BackupRun {
         const stored = file.subarray(entry.offset, entry.offset + entry.storedBytes)
         this.#leftovers.append(entry.id, entry.type, entry.codec, stored, entry.rawBytes)
       }
+      this.#packMemory.release(pack.memory)
       return
     }
     await this.#uploader.put(pack.id, file)

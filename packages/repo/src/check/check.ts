@@ -3,6 +3,7 @@ import {
   PlatterError,
   type ReadableStore,
   type RecordSealer,
+  type SessionId,
   type SnapshotId,
 } from '@platter/core'
 import type { CheckOptions, CheckProgress, CheckReport } from '../api/check-types.ts'
@@ -12,13 +13,21 @@ import type { RepositoryConfig } from '../config/repository-config.ts'
 import type { RepositoryKeys } from '../config/repository-keys.ts'
 import { decodeIndexSegment, type IndexSegment } from '../format/index-segment.ts'
 import { MAX_INDEX_SEGMENT_BYTES, MAX_PACK_FILE_BYTES } from '../format/limits.ts'
-import { PACKS_PREFIX, packIdOfName, packName, snapshotName } from '../format/object-names.ts'
+import {
+  indexSessionOfName,
+  PACKS_PREFIX,
+  packIdOfName,
+  packName,
+  snapshotName,
+} from '../format/object-names.ts'
 import {
   PACK_HEADER_BYTES,
   PACK_TRAILER_BYTES,
   readPackDirectory,
   readPackTrailer,
 } from '../format/pack-file.ts'
+import { type GcState, readGcState } from '../gc/gc-state.ts'
+import { SessionTrust } from '../gc/session-trust.ts'
 import { ChunkIndex } from '../index/chunk-index.ts'
 import { listIndexSegments } from '../index/load-index.ts'
 import type { SnapshotCatalog } from '../snapshots/snapshot-catalog.ts'
@@ -28,6 +37,7 @@ import { DAMAGE } from './damage.ts'
 import { Findings } from './findings.ts'
 import { TreeChecker } from './tree-checker.ts'
 
+const MAX_TRIES = 3
 /** Store requests under way at once. */
 const CONCURRENCY = 8
 
@@ -50,8 +60,12 @@ class Check {
   readonly #options: CheckOptions
   readonly #signal: AbortSignal
   readonly #fraction: number
-  readonly #findings = new Findings()
+  #findings = new Findings()
   readonly #started = performance.now()
+  /** Packs of the index, by number, that only a session ended by a prune lists. */
+  readonly #fencedPacks = new Set<number>()
+  /** Packs of the index, by number, that are not there. */
+  readonly #absentPacks = new Set<number>()
   #packsRead = 0
   #bytesRead = 0
   #lastProgress = 0
@@ -70,7 +84,20 @@ class Check {
     }
   }
 
+  /** A prune that ran meanwhile makes what was listed before seem damaged, so it is looked at again. */
   async run(): Promise<CheckReport> {
+    const { store } = this.#context
+    for (let tries = 1; ; tries++) {
+      const before = await readGcState(store, this.#signal)
+      const report = await this.#look()
+      if (report.findings.length === 0 || tries === MAX_TRIES) return report
+      const after = await readGcState(store, this.#signal)
+      if (sameState(before, after)) return report
+      this.#findings = new Findings()
+    }
+  }
+
+  async #look(): Promise<CheckReport> {
     const snapshots = await this.#checkSnapshots()
     const index = await this.#checkIndex()
     const packSizes = await this.#checkPacks(index)
@@ -121,13 +148,33 @@ class Check {
         return undefined
       }
     }
+    const trust = await SessionTrust.list(this.#context, this.#signal)
     const segments: IndexSegment[] = []
     let done = 0
+    let packs = 0
+    this.#fencedPacks.clear()
+    this.#absentPacks.clear()
     for await (const segment of mapConcurrently(stats, CONCURRENCY, read)) {
-      if (segment !== undefined) segments.push(segment)
+      const session = indexSessionOfName(stats[done]!.name)!
       this.#progress('index', ++done, stats.length)
+      if (segment === undefined) continue
+      segments.push(segment)
+      const isFenced = await this.#isFenced(trust, session)
+      for (const _ of segment.packs) {
+        if (isFenced) this.#fencedPacks.add(packs)
+        packs++
+      }
     }
     return new ChunkIndex(segments)
+  }
+
+  async #isFenced(trust: SessionTrust, session: SessionId): Promise<boolean> {
+    try {
+      return (await trust.standing(session, this.#signal)) === 'fenced'
+    } catch (error) {
+      this.#report(error, snapshotName(session))
+      return false
+    }
   }
 
   /** Compares the index with the packs that are there, and with their directories. */
@@ -149,9 +196,12 @@ class Check {
     let done = 0
     for await (const _ of mapConcurrently(sizes.keys(), CONCURRENCY, read))
       this.#progress('packs', ++done, sizes.size)
-    for (const { id } of index.packs) {
+    for (const [i, { id }] of index.packs.entries()) {
       const object = packName(id)
       if (sizes.has(object)) continue
+      this.#absentPacks.add(i)
+      // A writer that a prune ended may list, late, packs that are long gone. That alone harms nobody.
+      if (this.#fencedPacks.has(i)) continue
       const message = `The pack ${object} is missing; the index names it.`
       this.#findings.add({ key: object, code: 'ERR_CORRUPT_PACK', message, object })
     }
@@ -246,7 +296,15 @@ class Check {
 
   async #checkTrees(snapshots: readonly Snapshot[], index: ChunkIndex): Promise<number> {
     const { store, keys, config } = this.#context
-    const checker = new TreeChecker(store, index, keys, config.regionBytes, this.#findings, this.#signal)
+    const checker = new TreeChecker(
+      store,
+      index,
+      keys,
+      config.regionBytes,
+      this.#findings,
+      this.#signal,
+      this.#absentPacks,
+    )
     let done = 0
     for (const snapshot of snapshots) {
       await checker.check(snapshot)
@@ -282,4 +340,8 @@ function entryKey(entry: {
 }): string {
   const { id, offset, storedBytes, rawBytes, codec, type } = entry
   return `${Buffer.from(id).toString('latin1')} ${offset} ${storedBytes} ${rawBytes} ${codec} ${type}`
+}
+
+function sameState(a: GcState, b: GcState): boolean {
+  return a.newest === b.newest && a.newestSwept === b.newestSwept && a.idle === b.idle
 }

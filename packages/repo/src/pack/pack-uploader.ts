@@ -1,4 +1,5 @@
 import {
+  assert,
   type PackId,
   PlatterError,
   type SessionId,
@@ -25,7 +26,7 @@ const CONCURRENCY = 3
  */
 export class PackUploader {
   readonly #objects: SealedStore<WritableStore>
-  readonly #session: SessionId
+  #session: SessionId
   #signal: AbortSignal | undefined
   readonly #running = new Set<Promise<void>>()
   #stored: IndexedPack[] = []
@@ -66,6 +67,13 @@ export class PackUploader {
     const settled = put.catch(() => undefined).finally(() => this.#running.delete(settled))
     this.#running.add(settled)
     await put
+  }
+
+  /** What is stored from now on is listed by another session; nothing is unfinished when this is called. */
+  continueAs(session: SessionId): void {
+    assert(this.#stored.length === 0 && this.#running.size === 0, 'a session ends with packs under way')
+    this.#session = session
+    this.#segments = 0
   }
 
   /** Lists a pack that is durable already. */

@@ -57,13 +57,14 @@ export async function survey(
   signal: AbortSignal,
   onProgress: (progress: Pick<PruneProgress, 'phase' | 'done' | 'total'>) => void,
 ): Promise<Survey> {
-  const stats = await listIndexSegments(context, signal)
-  // After the index: a pack that a segment lists and that is not here is gone, not yet to come.
-  const present = await listPacks(context.store, signal)
+  // In this order: a session that commits meanwhile counts as open, and what a snapshot needs is in the index.
   const trust = await SessionTrust.list(context, signal)
   const snapshots = (await new SnapshotCatalog(context).list({ checkpoints: true }, signal)).filter(
     ({ id }) => !assumed.forgotten.has(id),
   )
+  const stats = await listIndexSegments(context, signal)
+  // After the index: a pack that a segment lists and that is not here is gone, not yet to come.
+  const present = await listPacks(context.store, signal)
   const standings: SessionStanding[] = []
   for (const { name } of stats) {
     const session = indexSessionOfName(name)!

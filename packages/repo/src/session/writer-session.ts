@@ -12,6 +12,9 @@ import { encodeSession } from '../format/session-record.ts'
 import { decodeSnapshot, encodeSnapshot } from '../format/snapshot-record.ts'
 import { readGcState } from '../gc/gc-state.ts'
 
+/** A store that does not answer must not hold up what has failed already. */
+const MAX_ABANDON_MILLIS = 10_000
+
 /** What a session needs besides the store. */
 export interface SessionSurroundings {
   readonly random: RandomSource
@@ -30,6 +33,7 @@ export class WriterSession {
   readonly #end: readonly Uint8Array[]
   #intents: number
   #timer: NodeJS.Timeout | undefined
+  #unlisten: (() => void) | undefined
 
   private constructor(
     objects: SealedStore<WritableStore>,
@@ -90,7 +94,9 @@ export class WriterSession {
     }
     this.#timer = setInterval(() => void beat(), everyMillis)
     this.#timer.unref()
-    signal.addEventListener('abort', () => this.#stopBeating(), { once: true })
+    const stop = (): void => this.#stopBeating()
+    signal.addEventListener('abort', stop, { once: true })
+    this.#unlisten = () => signal.removeEventListener('abort', stop)
   }
 
   async #beat(signal: AbortSignal): Promise<void> {
@@ -121,11 +127,14 @@ export class WriterSession {
   /** Says that the session will never commit, so that no collector waits for it. Its failure is of no consequence. */
   async abandon(): Promise<void> {
     this.#stopBeating()
-    await this.#objects.store.putIfAbsent(sessionName(this.id, END_INTENT), this.#end).catch(() => undefined)
+    const signal = AbortSignal.timeout(MAX_ABANDON_MILLIS)
+    const name = sessionName(this.id, END_INTENT)
+    await this.#objects.store.putIfAbsent(name, this.#end, { signal }).catch(() => undefined)
   }
 
   #stopBeating(): void {
     clearInterval(this.#timer)
+    this.#unlisten?.()
     this.#timer = undefined
   }
 }
