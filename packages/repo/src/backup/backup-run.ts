@@ -223,7 +223,7 @@ export class BackupRun {
     const bytes = this.#uploader.bytesStored - this.#checkpointed.bytesStored
     const seconds = (performance.now() - this.#checkpointed.millis) / 1000
     const due = bytes >= checkpointBytes || (bytes > 0 && seconds >= checkpointSeconds)
-    if (!due || !sessions.canCheckpoint || this.#bytesCovered === 0) return
+    if (!due || !sessions.canCheckpoint) return
     await this.#flushWorkers()
     assert(this.#slots.length === 0, 'a region is under way although all workers have ended theirs')
     const image = await this.#encoded(this.#tree.copy(), this.#digest.copy(), this.#bytesCovered)
