@@ -59,6 +59,16 @@ export class ChunkIndex {
     return this.#ids.subarray(entry * HASH_BYTES, (entry + 1) * HASH_BYTES)
   }
 
+  /** Number of an entry's pack in `packs`; cheaper than its whole location. */
+  packOf(entry: number): number {
+    return this.#places[entry * 4]!
+  }
+
+  /** Stored length of an entry's blob in bytes. */
+  storedBytesOf(entry: number): number {
+    return this.#places[entry * 4 + 2]!
+  }
+
   /** Where an entry's blob is. */
   location(entry: number): BlobLocation {
     const at = entry * 4

@@ -1,25 +1,51 @@
 import { createHasher, type Hasher, PlatterError, type ReadableStore } from '@platter/core'
 import type { RepositoryKeys } from '../config/repository-keys.ts'
-import { BLOB_TYPE, type BlobType } from '../format/blob-entry.ts'
+import { BLOB_TYPE, type BlobEntry, type BlobType } from '../format/blob-entry.ts'
 import { packName } from '../format/object-names.ts'
 import type { ChunkIndex } from '../index/chunk-index.ts'
-import { BlobOpener } from './blob-opener.ts'
+import { BlobOpener, type OpenedBlob } from './blob-opener.ts'
 import { readPackRange } from './read-pack-range.ts'
 
-/** Reads single blobs and checks each against its id. For bulk reading see the restore. */
+/** Opens a blob with the salt of its pack; undefined when it is damaged. */
+type Open<Opened> = (
+  entry: BlobEntry,
+  packSalt: Uint8Array,
+  sealed: Uint8Array,
+  hasher: Hasher,
+) => Opened | undefined
+
+/**
+ * Reads single blobs and checks each against its id. For bulk reading see the restore.
+ *
+ * A prune may move blobs to other packs meanwhile. A reader that misses one therefore looks at the index again.
+ */
 export class BlobReader {
-  readonly index: ChunkIndex
   readonly #store: ReadableStore
   readonly #chunkHasher: Hasher
   readonly #nodeHasher: Hasher
   readonly #opener: BlobOpener
+  readonly #loadIndex: (() => Promise<ChunkIndex>) | undefined
+  #index: ChunkIndex
+  #loading: Promise<ChunkIndex> | undefined
 
-  constructor(store: ReadableStore, index: ChunkIndex, keys: RepositoryKeys) {
+  /** @param loadIndex reads the index anew; without it, the one given is all there is. */
+  constructor(
+    store: ReadableStore,
+    index: ChunkIndex,
+    keys: RepositoryKeys,
+    loadIndex?: () => Promise<ChunkIndex>,
+  ) {
     this.#store = store
-    this.index = index
+    this.#index = index
+    this.#loadIndex = loadIndex
     this.#chunkHasher = createHasher(keys.chunkId)
     this.#nodeHasher = createHasher(keys.nodeId)
     this.#opener = new BlobOpener(keys.pack)
+  }
+
+  /** The index as it was read last. */
+  get index(): ChunkIndex {
+    return this.#index
   }
 
   /**
@@ -28,26 +54,75 @@ export class BlobReader {
    * @throws ERR_CHUNK_MISSING, ERR_CORRUPT_BLOB, and what the store throws.
    */
   async read(id: Uint8Array, type: BlobType, signal?: AbortSignal): Promise<Uint8Array> {
+    return await this.#read(id, type, signal, (...blob) => this.#opener.open(...blob))
+  }
+
+  /** Like `read`, with what the codec made beside the plaintext: for storing the blob in another pack. */
+  async readStored(id: Uint8Array, type: BlobType, signal?: AbortSignal): Promise<OpenedBlob> {
+    return await this.#read(id, type, signal, (...blob) => this.#opener.openStored(...blob))
+  }
+
+  /**
+   * Reads the index again, unless somebody did so since it was `seen`.
+   *
+   * @returns whether there is another index now.
+   */
+  async reload(seen: ChunkIndex): Promise<boolean> {
+    if (this.#loadIndex === undefined) return false
+    if (this.#index === seen) {
+      this.#loading ??= this.#loadIndex().finally(() => {
+        this.#loading = undefined
+      })
+      this.#index = await this.#loading
+    }
+    return this.#index !== seen
+  }
+
+  async #read<Opened>(
+    id: Uint8Array,
+    type: BlobType,
+    signal: AbortSignal | undefined,
+    open: Open<Opened>,
+  ): Promise<Opened> {
+    const index = this.#index
+    try {
+      return await this.#readFrom(index, id, type, signal, open)
+    } catch (error) {
+      if (!isMissing(error) || !(await this.reload(index))) throw error
+      return await this.#readFrom(this.#index, id, type, signal, open)
+    }
+  }
+
+  async #readFrom<Opened>(
+    index: ChunkIndex,
+    id: Uint8Array,
+    type: BlobType,
+    signal: AbortSignal | undefined,
+    open: Open<Opened>,
+  ): Promise<Opened> {
     let failure: unknown
-    for (let entry = this.index.find(id); entry >= 0; entry = this.index.findNext(id, entry)) {
+    for (let entry = index.find(id); entry >= 0; entry = index.findNext(id, entry)) {
       try {
-        return await this.#readEntry(id, type, entry, signal)
+        return await this.#readEntry(index, id, type, entry, signal, open)
       } catch (error) {
         signal?.throwIfAborted()
-        failure ??= error
+        // What is gone may have moved; what is damaged is worth telling of.
+        if (failure === undefined || isMissing(failure)) failure = error
       }
     }
     throw failure ?? missingBlob(id, type)
   }
 
-  async #readEntry(
+  async #readEntry<Opened>(
+    index: ChunkIndex,
     id: Uint8Array,
     type: BlobType,
     entry: number,
     signal: AbortSignal | undefined,
-  ): Promise<Uint8Array> {
-    const place = this.index.location(entry)
-    const pack = this.index.packs[place.pack]!
+    open: Open<Opened>,
+  ): Promise<Opened> {
+    const place = index.location(entry)
+    const pack = index.packs[place.pack]!
     const name = packName(pack.id)
     const sealed = await readPackRange(
       this.#store,
@@ -57,11 +132,15 @@ export class BlobReader {
       signal === undefined ? {} : { signal },
     )
     const hasher = type === BLOB_TYPE.chunk ? this.#chunkHasher : this.#nodeHasher
-    const plain =
-      place.type === type ? this.#opener.open({ ...place, id }, pack.salt, sealed, hasher) : undefined
-    if (plain === undefined) throw corruptBlob(id, name, place.offset)
-    return plain
+    const opened = place.type === type ? open({ ...place, id }, pack.salt, sealed, hasher) : undefined
+    if (opened === undefined) throw corruptBlob(id, name, place.offset)
+    return opened
   }
+}
+
+/** Whether an error says that a blob, or its pack, is not where the index placed it. */
+export function isMissing(error: unknown): boolean {
+  return PlatterError.is(error, 'ERR_NOT_FOUND') || PlatterError.is(error, 'ERR_CHUNK_MISSING')
 }
 
 /** An ERR_CHUNK_MISSING that names the blob. */
