@@ -6,11 +6,19 @@ import {
   PlatterError,
   type ReadableStore,
 } from '@platter/core'
+import { mapConcurrently } from '../concurrency/map-concurrently.ts'
 import type { RepositoryKeys } from '../config/repository-keys.ts'
 import { BLOB_TYPE, type BlobType } from '../format/blob-entry.ts'
 import { packName } from '../format/object-names.ts'
-import type { ChunkIndex } from '../index/chunk-index.ts'
+import type { BlobLocation, ChunkIndex } from '../index/chunk-index.ts'
 import { readPackRange } from './read-pack-range.ts'
+
+/** Reads under way at once when many blobs are read. */
+const CONCURRENCY = 4
+/** Blobs closer together than this are fetched in one read. */
+const MAX_GAP_BYTES = 64 * 1024
+/** Longest single read. */
+const MAX_READ_BYTES = 4 * 1024 * 1024
 
 /** A blob as it was read: how it is stored, and its checked plaintext. */
 export interface ReadBlob {
@@ -72,6 +80,49 @@ export class BlobReader {
   }
 
   /**
+   * Plaintexts of many blobs of a type, in the order of their ids: neighbours in a pack are fetched in one read.
+   *
+   * @throws ERR_CHUNK_MISSING, ERR_CORRUPT_BLOB, and what the store throws.
+   */
+  async readMany(
+    ids: readonly Uint8Array[],
+    type: BlobType,
+    signal?: AbortSignal,
+  ): Promise<readonly Uint8Array[]> {
+    const index = this.#index
+    const plains = new Array<Uint8Array>(ids.length)
+    const alone: number[] = []
+    const found: { readonly number: number; readonly place: BlobLocation }[] = []
+    ids.forEach((id, number) => {
+      const entry = index.find(id)
+      if (entry < 0) alone.push(number)
+      else found.push({ number, place: index.location(entry) })
+    })
+    const readRun = async (run: typeof found): Promise<void> => {
+      const first = run[0]!.place
+      const last = run[run.length - 1]!.place
+      const name = packName(index.packs[first.pack]!.id)
+      const length = last.offset + last.storedBytes - first.offset
+      try {
+        const options = signal === undefined ? {} : { signal }
+        const bytes = await readPackRange(this.#store, name, first.offset, length, options)
+        for (const { number, place } of run) {
+          const from = place.offset - first.offset
+          const stored = bytes.subarray(from, from + place.storedBytes)
+          plains[number] = this.#opened(ids[number]!, type, place, name, stored).plain
+        }
+      } catch {
+        signal?.throwIfAborted()
+        // One by one there are other copies, and an error that says which blob it is.
+        for (const { number } of run) plains[number] = await this.read(ids[number]!, type, signal)
+      }
+    }
+    for await (const _ of mapConcurrently(runsOf(found), CONCURRENCY, readRun));
+    for (const number of alone) plains[number] = await this.read(ids[number]!, type, signal)
+    return plains
+  }
+
+  /**
    * Reads the index again, unless somebody did so since it was `seen`.
    *
    * @returns whether there is another index now.
@@ -122,6 +173,11 @@ export class BlobReader {
       place.storedBytes,
       signal === undefined ? {} : { signal },
     )
+    return this.#opened(id, type, place, name, stored)
+  }
+
+  /** The blob that was read from a place, checked. */
+  #opened(id: Uint8Array, type: BlobType, place: BlobLocation, name: string, stored: Uint8Array): ReadBlob {
     try {
       const plain = decompress(place.codec, stored, place.rawBytes)
       const hasher = type === BLOB_TYPE.chunk ? this.#chunkHasher : this.#nodeHasher
@@ -132,6 +188,26 @@ export class BlobReader {
     }
     throw corruptBlob(id, name, place.offset)
   }
+}
+
+/** Groups of blobs near each other in one pack, each in the order of their places. */
+function runsOf<Item extends { readonly place: BlobLocation }>(items: readonly Item[]): Item[][] {
+  const sorted = [...items].sort((a, b) => a.place.pack - b.place.pack || a.place.offset - b.place.offset)
+  const runs: Item[][] = []
+  for (const item of sorted) {
+    const run = runs.at(-1)
+    if (run !== undefined && isNear(run[0]!.place, run[run.length - 1]!.place, item.place)) run.push(item)
+    else runs.push([item])
+  }
+  return runs
+}
+
+function isNear(first: BlobLocation, last: BlobLocation, next: BlobLocation): boolean {
+  return (
+    next.pack === first.pack &&
+    next.offset - (last.offset + last.storedBytes) <= MAX_GAP_BYTES &&
+    next.offset + next.storedBytes - first.offset <= MAX_READ_BYTES
+  )
 }
 
 /** Whether an error says that a blob, or its pack, is not where the index placed it. */
