@@ -1,10 +1,18 @@
 import { createHasher, type Hasher, PlatterError, type ReadableStore } from '@platter/core'
+import { mapConcurrently } from '../concurrency/map-concurrently.ts'
 import type { RepositoryKeys } from '../config/repository-keys.ts'
 import { BLOB_TYPE, type BlobEntry, type BlobType } from '../format/blob-entry.ts'
 import { packName } from '../format/object-names.ts'
-import type { ChunkIndex } from '../index/chunk-index.ts'
+import type { BlobLocation, ChunkIndex } from '../index/chunk-index.ts'
 import { BlobOpener, type OpenedBlob } from './blob-opener.ts'
 import { readPackRange } from './read-pack-range.ts'
+
+/** Reads under way at once when many blobs are read. */
+const CONCURRENCY = 4
+/** Blobs closer together than this are fetched in one read. */
+const MAX_GAP_BYTES = 64 * 1024
+/** Longest single read. */
+const MAX_READ_BYTES = 4 * 1024 * 1024
 
 /** Opens a blob with the salt of its pack; undefined when it is damaged. */
 type Open<Opened> = (
@@ -60,6 +68,50 @@ export class BlobReader {
   /** Like `read`, with what the codec made beside the plaintext: for storing the blob in another pack. */
   async readStored(id: Uint8Array, type: BlobType, signal?: AbortSignal): Promise<OpenedBlob> {
     return await this.#read(id, type, signal, (...blob) => this.#opener.openStored(...blob))
+  }
+
+  /**
+   * Plaintexts of many blobs of a type, in the order of their ids: neighbours in a pack are fetched in one read.
+   *
+   * @throws ERR_CHUNK_MISSING, ERR_CORRUPT_BLOB, and what the store throws.
+   */
+  async readMany(
+    ids: readonly Uint8Array[],
+    type: BlobType,
+    signal?: AbortSignal,
+  ): Promise<readonly Uint8Array[]> {
+    const index = this.#index
+    const open: Open<Uint8Array> = (...blob) => this.#opener.open(...blob)
+    const plains = new Array<Uint8Array>(ids.length)
+    const alone: number[] = []
+    const found: { readonly number: number; readonly place: BlobLocation }[] = []
+    ids.forEach((id, number) => {
+      const entry = index.find(id)
+      if (entry < 0) alone.push(number)
+      else found.push({ number, place: index.location(entry) })
+    })
+    const readRun = async (run: typeof found): Promise<void> => {
+      const first = run[0]!.place
+      const last = run[run.length - 1]!.place
+      const name = packName(index.packs[first.pack]!.id)
+      const length = last.offset + last.storedBytes - first.offset
+      try {
+        const options = signal === undefined ? {} : { signal }
+        const bytes = await readPackRange(this.#store, name, first.offset, length, options)
+        for (const { number, place } of run) {
+          const from = place.offset - first.offset
+          const sealed = bytes.subarray(from, from + place.storedBytes)
+          plains[number] = this.#openAt(index, ids[number]!, type, place, sealed, open)
+        }
+      } catch {
+        signal?.throwIfAborted()
+        // One by one there are other copies, and an error that says which blob it is.
+        for (const { number } of run) plains[number] = await this.read(ids[number]!, type, signal)
+      }
+    }
+    for await (const _ of mapConcurrently(runsOf(found), CONCURRENCY, readRun));
+    for (const number of alone) plains[number] = await this.read(ids[number]!, type, signal)
+    return plains
   }
 
   /**
@@ -122,8 +174,7 @@ export class BlobReader {
     open: Open<Opened>,
   ): Promise<Opened> {
     const place = index.location(entry)
-    const pack = index.packs[place.pack]!
-    const name = packName(pack.id)
+    const name = packName(index.packs[place.pack]!.id)
     const sealed = await readPackRange(
       this.#store,
       name,
@@ -131,11 +182,44 @@ export class BlobReader {
       place.storedBytes,
       signal === undefined ? {} : { signal },
     )
+    return this.#openAt(index, id, type, place, sealed, open)
+  }
+
+  /** The blob that was read from a place, checked. */
+  #openAt<Opened>(
+    index: ChunkIndex,
+    id: Uint8Array,
+    type: BlobType,
+    place: BlobLocation,
+    sealed: Uint8Array,
+    open: Open<Opened>,
+  ): Opened {
+    const pack = index.packs[place.pack]!
     const hasher = type === BLOB_TYPE.chunk ? this.#chunkHasher : this.#nodeHasher
     const opened = place.type === type ? open({ ...place, id }, pack.salt, sealed, hasher) : undefined
-    if (opened === undefined) throw corruptBlob(id, name, place.offset)
+    if (opened === undefined) throw corruptBlob(id, packName(pack.id), place.offset)
     return opened
   }
+}
+
+/** Groups of blobs near each other in one pack, each in the order of their places. */
+function runsOf<Item extends { readonly place: BlobLocation }>(items: readonly Item[]): Item[][] {
+  const sorted = [...items].sort((a, b) => a.place.pack - b.place.pack || a.place.offset - b.place.offset)
+  const runs: Item[][] = []
+  for (const item of sorted) {
+    const run = runs.at(-1)
+    if (run !== undefined && isNear(run[0]!.place, run[run.length - 1]!.place, item.place)) run.push(item)
+    else runs.push([item])
+  }
+  return runs
+}
+
+function isNear(first: BlobLocation, last: BlobLocation, next: BlobLocation): boolean {
+  return (
+    next.pack === first.pack &&
+    next.offset - (last.offset + last.storedBytes) <= MAX_GAP_BYTES &&
+    next.offset + next.storedBytes - first.offset <= MAX_READ_BYTES
+  )
 }
 
 /** Whether an error says that a blob, or its pack, is not where the index placed it. */
