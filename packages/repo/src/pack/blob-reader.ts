@@ -103,8 +103,9 @@ export class BlobReader {
           const sealed = bytes.subarray(from, from + place.storedBytes)
           plains[number] = this.#openAt(index, ids[number]!, type, place, sealed, open)
         }
-      } catch {
-        signal?.throwIfAborted()
+      } catch (error) {
+        if (!isMissing(error) && !(error instanceof PlatterError && /^ERR_CORRUPT_/.test(error.code)))
+          throw error
         // One by one there are other copies, and an error that says which blob it is.
         for (const { number } of run) plains[number] = await this.read(ids[number]!, type, signal)
       }
