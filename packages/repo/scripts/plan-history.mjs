@@ -12,7 +12,7 @@ import { dirname, join } from 'node:path'
 import { createHasher, nodeIdFrom, packIdFrom, plainRecords, systemRandom } from '@platter/core'
 import { LocalStore } from '@platter/fs-adapters'
 import { Repository } from '@platter/repo'
-import { decodeConfig } from '../dist/config/repository-config.js'
+import { decodeConfig } from '../dist/config/config-record.js'
 import { deriveRepositoryKeys } from '../dist/config/repository-keys.js'
 import { BLOB_TYPE } from '../dist/format/blob-entry.js'
 import { packName } from '../dist/format/object-names.js'
@@ -52,8 +52,8 @@ async function make(path, count, gibibytes) {
       { random: systemRandom, now: () => new Date() },
       signal,
     )
-    const uploader = new PackUploader(objects, session.id, signal)
-    const nodes = new SmallPacks(uploader, 32 * 1024 * 1024, systemRandom)
+    const uploader = new PackUploader(objects, undefined, session.id, signal)
+    const nodes = new SmallPacks(uploader, undefined, 32 * 1024 * 1024, systemRandom)
     const addNode = (encoded) => {
       const id = new Uint8Array(hasher.hash(encoded))
       nodes.append(id, BLOB_TYPE.node, 0, encoded, encoded.length)
@@ -104,7 +104,8 @@ async function emptyPack(path, ids) {
     storedBytes: CHUNK_BYTES,
     rawBytes: CHUNK_BYTES,
   }))
-  return { id, fileBytes: 64 + ids.length * CHUNK_BYTES + packEndBytes(ids.length), entries }
+  const fileBytes = 64 + ids.length * CHUNK_BYTES + packEndBytes(ids.length, 0)
+  return { id, salt: randomBytes(32), fileBytes, entries }
 }
 
 function leafOf(ids) {

@@ -1,8 +1,8 @@
 import type { PackId, ReadableStore } from '@platter/core'
 import type { PlannedPack, PrunePlan } from '../api/prune-types.ts'
 import type { MarkRecord } from '../format/gc-records.ts'
-import { packSuite, sealOverheadBytes } from '../format/pack-cipher.ts'
-import { PACK_HEADER_BYTES, PACK_TRAILER_BYTES } from '../format/pack-file.ts'
+import { packSuite } from '../format/pack-cipher.ts'
+import { PACK_HEADER_BYTES, packEndBytes } from '../format/pack-file.ts'
 import { lookBesideCollectors, readGcState, readMark } from '../gc/gc-state.ts'
 import type { OpenSession } from '../session/open-sessions.ts'
 import type { PruneSettings } from './options.ts'
@@ -67,7 +67,7 @@ async function planOnce(
     maxUnusedFraction: settings.maxUnusedFraction,
     maxRepackBytes: settings.maxRepackBytes,
     packBytes: context.config.packBytes,
-    frameBytes: PACK_HEADER_BYTES + PACK_TRAILER_BYTES + sealOverheadBytes(packSuite(context.keys.pack)),
+    frameBytes: PACK_HEADER_BYTES + packEndBytes(0, packSuite(context.keys.pack)),
     isOrphan,
   })
   const packs = plannedPacks(found, usage, selection)
