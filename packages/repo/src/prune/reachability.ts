@@ -4,10 +4,13 @@ import { BLOB_TYPE } from '../format/blob-entry.ts'
 import type { TreeNode } from '../format/tree-node.ts'
 import type { ChunkIndex } from '../index/chunk-index.ts'
 import { type BlobReader, missingBlob } from '../pack/blob-reader.ts'
-import { idAt, VolumeTree } from '../tree/volume-tree.ts'
+import { VolumeTree } from '../tree/volume-tree.ts'
 
 /** Nodes fetched together. */
 const BATCH = 256
+/** Leaves kept to compare the next snapshot's with: 32 MiB with the default chunk and region sizes. */
+const MAX_LAST_LEAVES = 4096
+const ID_WORDS = HASH_BYTES / 4
 
 /** A node still to be visited. */
 interface Visit {
@@ -40,6 +43,7 @@ export async function findReachable(
     live[entry] = 1
     return true
   }
+  const lastLeaves = new Map<string, Uint32Array>()
   let done = 0
   for (const snapshot of snapshots) {
     // A stack, not a queue: what waits in it is bounded by the depth of the tree times its fanout.
@@ -56,7 +60,11 @@ export async function findReachable(
         await nodes.fetch(batch.map(({ id }) => id))
         for (const { tree, id, level, region } of batch) {
           if (level === 0) {
-            reachChunks(await tree.leaf(id, region, signal), index, live)
+            const key = `${region} ${snapshot.name}`
+            const leaf = wordsOf(await tree.leaf(id, region, signal))
+            reachChunks(leaf, lastLeaves.get(key), index, live)
+            if (lastLeaves.size >= MAX_LAST_LEAVES) lastLeaves.clear()
+            lastLeaves.set(key, leaf)
             continue
           }
           for (const child of await tree.children(id, level, region, signal)) {
@@ -104,14 +112,34 @@ function keyOf(id: Uint8Array): string {
   return Buffer.from(id.buffer, id.byteOffset, id.length).toString('latin1')
 }
 
-/** Marks the chunks of a leaf. Most of them are known from other snapshots, so this is where the time goes. */
-function reachChunks({ ids }: TreeNode, index: ChunkIndex, live: Uint8Array): void {
-  const words = new Uint32Array(ids.buffer, ids.byteOffset, ids.length / 4)
-  for (let i = 0; i < ids.length / HASH_BYTES; i++) {
-    const entry = index.findNumbered(words, i)
-    if (entry < 0) throw missingBlob(idAt(ids, i), BLOB_TYPE.chunk)
+/**
+ * Marks the chunks of a leaf, given as the words of their ids. This is where the time goes, so what the leaf of the
+ * same region had in the snapshot before, in the same place, is not looked up again.
+ */
+function reachChunks(
+  leaf: Uint32Array,
+  before: Uint32Array | undefined,
+  index: ChunkIndex,
+  live: Uint8Array,
+): void {
+  for (let i = 0; i < leaf.length / ID_WORDS; i++) {
+    if (before !== undefined && sameId(leaf, before, i)) continue
+    const entry = index.findNumbered(leaf, i)
+    if (entry < 0) throw missingBlob(new Uint8Array(leaf.buffer, i * HASH_BYTES, HASH_BYTES), BLOB_TYPE.chunk)
     live[entry] = 1
   }
+}
+
+function sameId(a: Uint32Array, b: Uint32Array, i: number): boolean {
+  for (let word = i * ID_WORDS; word < (i + 1) * ID_WORDS; word++) {
+    if (a[word] !== b[word]) return false
+  }
+  return true
+}
+
+/** The ids of a leaf's chunks as words, in memory of their own. */
+function wordsOf({ ids }: TreeNode): Uint32Array {
+  return new Uint32Array(ids.slice().buffer)
 }
 
 /** The same error, saying that nothing can be removed because of it, and what can be done. */
