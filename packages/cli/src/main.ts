@@ -7,6 +7,7 @@ import { diff } from './commands/diff.ts'
 import { forget } from './commands/forget.ts'
 import { init } from './commands/init.ts'
 import { keyAdd, keyChange, keyList, keyRemove } from './commands/key.ts'
+import { repair } from './commands/repair.ts'
 import { restore } from './commands/restore.ts'
 import { show } from './commands/show.ts'
 import { snapshots } from './commands/snapshots.ts'
@@ -25,6 +26,7 @@ const COMMANDS: readonly Command[] = [
   show,
   restore,
   check,
+  repair,
   diff,
   forget,
   stats,

@@ -13,7 +13,18 @@ test('help', async (t) => {
   const general = await call(['--help'])
   t.equal(general.code, 0)
   t.equal(general.stderr, '')
-  for (const name of ['init', 'backup', 'snapshots', 'show', 'restore', 'check', 'diff', 'forget', 'stats']) {
+  for (const name of [
+    'init',
+    'backup',
+    'snapshots',
+    'show',
+    'restore',
+    'check',
+    'repair',
+    'diff',
+    'forget',
+    'stats',
+  ]) {
     t.match(general.stdout, new RegExp(`^  ${name} +\\w`, 'm'))
     for (const argv of [
       [name, '--help'],
@@ -22,11 +33,11 @@ test('help', async (t) => {
     ]) {
       const { code, stdout } = await call(argv)
       t.equal(code, 0)
-      t.match(stdout, `Usage: platter ${name} REPO`)
+      t.match(stdout, `Usage: platter ${name} ${name === 'repair' ? 'WHAT ' : ''}REPO`)
       t.match(stdout, '--json')
     }
   }
-  t.match((await call(['check', '--help'])).stdout, '--read-data[=FRACTION]')
+  t.match((await call(['check', '--help'])).stdout, '--read-data[=PART]')
   t.match((await call(['init', '--help'])).stdout, '--chunker aligned|fastcdc|fixed')
 })
 

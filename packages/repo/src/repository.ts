@@ -1,5 +1,6 @@
 import { setMaxListeners } from 'node:events'
 import {
+  assertCanCompress,
   type BlockSource,
   type BlockTarget,
   defaultCodec,
@@ -18,6 +19,12 @@ import {
 import type { BackupOptions } from './api/backup-types.ts'
 import type { CheckOptions, CheckReport } from './api/check-types.ts'
 import type { ForgetPlan, ForgetSelection, PlanForgetOptions } from './api/forget-types.ts'
+import type {
+  RepairIndexOptions,
+  RepairIndexReport,
+  RepairPacksOptions,
+  RepairPacksReport,
+} from './api/repair-types.ts'
 import type { InitOptions, OpenOptions } from './api/repository-types.ts'
 import type { RestoreOptions, RestoreStats } from './api/restore-types.ts'
 import type { ByteRange, Snapshot } from './api/snapshot-types.ts'
@@ -35,9 +42,13 @@ import type { ChunkIndex } from './index/chunk-index.ts'
 import { listIndexSegments, loadChunkIndex } from './index/load-index.ts'
 import { RepositoryKeySlots } from './keys/repository-key-slots.ts'
 import { BlobReader } from './pack/blob-reader.ts'
+import { repairIndex } from './repair/repair-index.ts'
+import { type HealSource, repairPacks } from './repair/repair-packs.ts'
+import { partialRestore } from './restore/partial-restore.ts'
 import { restore } from './restore/restore.ts'
 import { applyForget } from './retention/apply-forget.ts'
 import { planForget } from './retention/plan-forget.ts'
+import { readDamageMarks } from './snapshots/damage-marks.ts'
 import { onlyVolume } from './snapshots/only-volume.ts'
 import { SnapshotCatalog, type SnapshotFilter, writeTombstone } from './snapshots/snapshot-catalog.ts'
 import { repositoryStats } from './stats/stats.ts'
@@ -170,21 +181,22 @@ export class Repository implements AsyncDisposable {
 
   /**
    * Restores a snapshot bit for bit. Every chunk is checked against its id, and the whole against the image digest.
+   * A snapshot that a repair has marked as damaged is refused before the target is touched; with `allowDamaged`
+   * what is left of it is restored.
    *
    * @param reference id, unique prefix of one, 'latest' or 'latest:NAME'.
-   * @throws ERR_SNAPSHOT_NOT_FOUND, ERR_SNAPSHOT_AMBIGUOUS, ERR_TARGET_TOO_SMALL, ERR_CHUNK_MISSING,
+   * @throws ERR_SNAPSHOT_NOT_FOUND, ERR_SNAPSHOT_AMBIGUOUS, ERR_SNAPSHOT_DAMAGED, ERR_TARGET_TOO_SMALL, ERR_CHUNK_MISSING,
    * ERR_CORRUPT_BLOB, ERR_DIGEST_MISMATCH and whatever target and store throw. The target is then incomplete.
    */
   async restore(reference: string, target: BlockTarget, options: RestoreOptions = {}): Promise<RestoreStats> {
     const signal = this.#signal(options.signal)
     const snapshot = await this.snapshot(reference, { signal })
+    const { allowDamaged = false } = options
+    if (!allowDamaged) await this.#assertUndamaged(snapshot.id, signal)
     const index = await this.#chunkIndex(signal)
-    return await restore(
-      { store: this.#store, config: this.#config, keys: this.#keys, index },
-      snapshot,
-      target,
-      { ...options, signal },
-    )
+    const context = { store: this.#store, config: this.#config, keys: this.#keys, index }
+    const work = allowDamaged ? partialRestore : restore
+    return await work(context, snapshot, target, { ...options, signal })
   }
 
   /**
@@ -239,6 +251,68 @@ export class Repository implements AsyncDisposable {
       { ...this.#objects, config: this.#config, keys: this.#keys, catalog },
       { ...options, signal },
     )
+  }
+
+  /**
+   * Makes the index anew from the packs, as far as it is missing, unreadable, or says other things than they do.
+   * Sound index segments stay. What a `dryRun` reports it would do.
+   *
+   * @throws ERR_PRUNE_UNFINISHED, ERR_SESSION_FENCED, ERR_UNSUPPORTED_VERSION, and what the store throws.
+   */
+  async repairIndex(options: RepairIndexOptions = {}): Promise<RepairIndexReport> {
+    const context = {
+      store: this.#writable(),
+      records: this.#records,
+      keys: this.#keys,
+      random: this.#options.random ?? systemRandom,
+    }
+    return await repairIndex(context, { ...options, signal: this.#signal(options.signal) })
+  }
+
+  /**
+   * Reads all packs, takes every intact blob of damaged ones over into new packs, and looks in `from` for what is
+   * lost. Snapshots that still lack something are marked; their records stay as they are. Damaged packs are put
+   * aside, not removed.
+   *
+   * @throws ERR_CORRUPT_INDEX when the index must be repaired first; ERR_PRUNE_UNFINISHED, ERR_SESSION_FENCED,
+   * ERR_SOURCE_UNSUPPORTED, ERR_UNSUPPORTED_VERSION, and what the store throws.
+   */
+  async repairPacks(options: RepairPacksOptions = {}): Promise<RepairPacksReport> {
+    const store = this.#writable()
+    const signal = this.#signal(options.signal)
+    const { from, ...rest } = options
+    const codec = this.#options.codec ?? 'auto'
+    const context = {
+      store,
+      records: this.#records,
+      config: this.#config,
+      keys: this.#keys,
+      codec: codec === 'auto' ? defaultCodec() : codec,
+      random: this.#options.random ?? systemRandom,
+      now: this.#options.now ?? (() => new Date()),
+      // A catalog of its own: what was read before is read again.
+      catalog: new SnapshotCatalog(this.#objects),
+      from: from instanceof Repository ? await this.#healSource(from, signal) : sourceOf(from),
+    }
+    assertCanCompress(context.codec)
+    return await repairPacks(context, { ...rest, signal })
+  }
+
+  /**
+   * Snapshots that a repair has marked as damaged, and the ranges of their images that are lost.
+   *
+   * @throws what the store throws.
+   */
+  async damagedSnapshots(
+    options: { readonly signal?: AbortSignal } = {},
+  ): Promise<Map<SnapshotId, readonly ByteRange[]>> {
+    this.#assertOpen()
+    const marks = await readDamageMarks(this.#objects, this.#signal(options.signal), undefined, (error) =>
+      this.#options.onWarning?.(error),
+    )
+    const damaged = new Map<SnapshotId, readonly ByteRange[]>()
+    for (const [id, { ranges = [] }] of marks) if (ranges.length > 0) damaged.set(id, ranges)
+    return damaged
   }
 
   /** Adds up what the repository holds. */
@@ -354,6 +428,31 @@ export class Repository implements AsyncDisposable {
     return this.#store as WritableStore
   }
 
+  /** @throws ERR_SNAPSHOT_DAMAGED when a repair has marked the snapshot. */
+  async #assertUndamaged(id: SnapshotId, signal: AbortSignal): Promise<void> {
+    const marks = await readDamageMarks(this.#objects, signal, id, (error) =>
+      this.#options.onWarning?.(error),
+    )
+    const ranges = marks.get(id)?.ranges ?? []
+    if (ranges.length === 0) return
+    const bytes = ranges.reduce((sum, { length }) => sum + length, 0)
+    throw new PlatterError(
+      'ERR_SNAPSHOT_DAMAGED',
+      `The snapshot ${id} is damaged: ${bytes} bytes of its image, in ${ranges.length} range(s) from byte ${ranges[0]!.offset} on, are lost. Heal it with a repair from a source that has them, or restore what is left of it.`,
+      { object: id, offset: ranges[0]!.offset, length: bytes },
+    )
+  }
+
+  /** How a repair reads from another repository: by ids where it is a copy of this one, else by its images. */
+  async #healSource(other: Repository, signal: AbortSignal): Promise<HealSource> {
+    if (other.id === this.id) return { kind: 'copy', reader: await other.#reader(signal) }
+    return {
+      kind: 'images',
+      snapshots: await other.#catalog.list({}, signal, (error) => this.#options.onWarning?.(error)),
+      open: async ({ id }) => await other.openImage(id, { signal }),
+    }
+  }
+
   get #objects(): SealedStore {
     return { store: this.#store, records: this.#records }
   }
@@ -383,6 +482,10 @@ export class Repository implements AsyncDisposable {
     }
     return this.#index.index
   }
+}
+
+function sourceOf(source: BlockSource | undefined): HealSource | undefined {
+  return source === undefined ? undefined : { kind: 'source', source }
 }
 
 function signalOf(options: { readonly signal?: AbortSignal }): { readonly signal?: AbortSignal } {

@@ -116,6 +116,40 @@ for (const { chunker, passphrase, what } of CASES) {
   })
 }
 
+test('what repairs leave: marks, quarantine, and another index', async (t) => {
+  const store = new MemoryStore()
+  await Repository.init(store, {
+    crypto: 'none',
+    chunker: CHUNKERS[0]!,
+    regionBytes: 256 * KIB,
+    packBytes: 256 * KIB,
+  })
+  await using repository = await Repository.open(store)
+  const images = [sampleImage(900 * KIB), sampleImage(500 * KIB, 7)]
+  const ids: string[] = []
+  for (const image of images)
+    ids.push((await repository.backup(new MemorySource(image), { name: 'image', workers: 0 })).id)
+  const [name, bytes] = [...(await objectsOf(store))].find(
+    ([object, { length }]) => object.startsWith('packs/') && length > 200 * KIB,
+  )!
+  bytes[70_000]! ^= 1
+  await store.delete(name)
+  await store.putIfAbsent(name, [bytes])
+  const { damage } = await repository.repairPacks({ workers: 0 })
+  t.ok(damage.length > 0)
+  const damaged = new FormatReader(await objectsOf(store))
+  t.same(
+    [...damaged.damage()].map(([id, ranges]) => ({ id, ranges })).sort((a, b) => (a.id < b.id ? -1 : 1)),
+    damage
+      .map(({ snapshot, ranges }) => ({ id: snapshot, ranges: ranges.map((r) => [r.offset, r.length]) }))
+      .sort((a, b) => (a.id < b.id ? -1 : 1)),
+  )
+  for (const image of images) await repository.repairPacks({ workers: 0, from: new MemorySource(image) })
+  const healed = new FormatReader(await objectsOf(store))
+  for (const ranges of healed.damage().values()) t.same(ranges, [], 'a newer mark takes the older one back')
+  for (const [i, image] of images.entries()) assertReads(t, healed, ids[i]!, image)
+})
+
 test('streams and worker threads give the same', async (t) => {
   const store = new MemoryStore()
   await Repository.init(store, { crypto: 'none', chunker: CHUNKERS[0]!, regionBytes: 256 * KIB })

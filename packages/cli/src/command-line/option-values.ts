@@ -47,7 +47,9 @@ export class OptionValues {
     const [, digits, percent] = /^(\d+(?:\.\d+)?|\.\d+)(%?)$/.exec(text) ?? []
     const fraction = Number(digits) / (percent === '%' ? 100 : 1)
     if (digits === undefined || !(fraction > 0 && fraction <= 1)) {
-      throw new UsageError(`--${name} takes a fraction such as 0.05 or 5%, not '${text}'.`)
+      throw new UsageError(
+        `--${name} takes a fraction such as 0.05 or 5%, or a part such as 2/7, not '${text}'.`,
+      )
     }
     return fraction
   }

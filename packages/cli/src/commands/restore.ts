@@ -6,7 +6,7 @@ import { UsageError } from '../command-line/usage-error.ts'
 import { ExitCode } from '../exit-code.ts'
 import { formatBytes, formatDuration, formatRate } from '../format/amounts.ts'
 import { printable } from '../format/printable.ts'
-import { shortId } from '../format/snapshot-text.ts'
+import { rangeText, shortId } from '../format/snapshot-text.ts'
 import type { ProgressView } from '../output/progress-view.ts'
 import { KEY_OPTIONS } from '../repository/credentials.ts'
 import { openRepository } from '../repository/open-repository.ts'
@@ -18,19 +18,24 @@ export const restore: Command = {
   operands: ['REPO', 'SNAPSHOT', 'TARGET'],
   options: {
     'only-different': { kind: 'flag', help: 'Read what is on the target and write only what differs.' },
+    partial: { kind: 'flag', help: 'Restore what is left of a damaged snapshot, with zeros for the rest.' },
     force: { kind: 'flag', help: 'Overwrite a file that exists, or a device that is mounted.' },
     ...KEY_OPTIONS,
   },
   notes:
     'With TARGET - the image, and nothing else, goes to standard output; the result goes to standard error\n' +
-    '(with --json as {"result": ...}).',
+    '(with --json as {"result": ...}).\n' +
+    'With --partial, exit code 3 says that ranges are lost; the result lists them.',
 
   async run(call: Call): Promise<ExitCode> {
     const { operands, options, io, report } = call
     const [repositoryPath, reference, targetPath] = operands as [string, string, string]
     const workers = options.workers()
     const onlyDifferent = options.has('only-different')
+    const allowDamaged = options.has('partial')
     const force = options.has('force')
+    if (allowDamaged && onlyDifferent)
+      throw new UsageError('--partial writes all that is left; it does not go with --only-different.')
     if (targetPath === '-') {
       if (io.stdout.isTTY) {
         throw new UsageError(
@@ -56,6 +61,7 @@ export const restore: Command = {
       const stats = await repository.restore(snapshot.id, target, {
         ...workers,
         onlyDifferent,
+        allowDamaged,
         signal: io.signal,
         onProgress: (progress) => {
           started = true
@@ -66,6 +72,7 @@ export const restore: Command = {
         { snapshot: snapshot.id, target: targetPath, ...stats },
         summaryOf(snapshot, targetPath, stats),
       )
+      return (stats.damagedRanges ?? []).length > 0 ? ExitCode.findings : ExitCode.done
     } catch (error) {
       if (started || PlatterError.is(error, 'ERR_TARGET_WRITE')) {
         const where = targetPath === '-' ? 'What went to standard output' : `What is on ${targetPath} now`
@@ -73,7 +80,6 @@ export const restore: Command = {
       }
       throw error
     }
-    return ExitCode.done
   },
 }
 
@@ -95,6 +101,7 @@ function summaryOf(snapshot: Snapshot, target: string, stats: RestoreStats): str
   return (
     `Restored snapshot ${shortId(snapshot.id)} of ${printable(snapshot.name)}, ${formatBytes(bytesTotal)}, to ${where}\n` +
     `  ${formatBytes(bytesWritten)} written, ${formatBytes(bytesZeroed)} of zeros${unchanged}, ` +
-    `in ${formatDuration(seconds)}, ${formatRate(bytesTotal, seconds)}`
+    `in ${formatDuration(seconds)}, ${formatRate(bytesTotal, seconds)}` +
+    (stats.damagedRanges ?? []).map((range) => `\n  lost: ${rangeText(range)}, zeros there`).join('')
   )
 }

@@ -1,14 +1,9 @@
-import type { Snapshot, Volume } from '@platter/repo'
+import type { ByteRange, Snapshot, Volume } from '@platter/repo'
 import type { Call, Command } from '../command-line/command.ts'
 import { ExitCode } from '../exit-code.ts'
-import {
-  formatBytes,
-  formatBytesExactly,
-  formatCount,
-  formatDuration,
-  formatItems,
-} from '../format/amounts.ts'
+import { formatBytesExactly, formatDuration, formatItems } from '../format/amounts.ts'
 import { printable } from '../format/printable.ts'
+import { rangeText, withDamage } from '../format/snapshot-text.ts'
 import { columns } from '../format/table.ts'
 import { formatTime } from '../format/time.ts'
 import { KEY_OPTIONS } from '../repository/credentials.ts'
@@ -24,12 +19,14 @@ export const show: Command = {
     const [repositoryPath, reference] = call.operands as [string, string]
     await using repository = await openRepository(repositoryPath, call)
     const snapshot = await repository.snapshot(reference)
-    call.report.result(snapshot, textOf(snapshot), snapshot.id)
+    const damaged = await repository.damagedSnapshots({ signal: call.io.signal })
+    const text = textOf(snapshot, damaged.get(snapshot.id) ?? [])
+    call.report.result(withDamage(snapshot, damaged), text, snapshot.id)
     return ExitCode.done
   },
 }
 
-function textOf(snapshot: Snapshot): string {
+function textOf(snapshot: Snapshot, damaged: readonly ByteRange[]): string {
   const { stats } = snapshot
   const rows = [
     ['snapshot', snapshot.id],
@@ -45,23 +42,28 @@ function textOf(snapshot: Snapshot): string {
     ['known', formatItems(stats.chunksKnown, 'chunk')],
     ['stored', formatBytesExactly(stats.bytesStored)],
     ...snapshot.volumes.flatMap(volumeRows),
+    ...rangeRows('damaged', damaged),
   ]
   return columns(rows)
 }
 
-/** Most bad ranges that are listed one by one; `--json` gives all. */
-const LISTED_BAD_RANGES = 20
+/** Most ranges that are listed one by one; `--json` gives all. */
+const LISTED_RANGES = 20
 
 function volumeRows({ sizeBytes, source, imageDigest, badRanges }: Volume): string[][] {
-  const unlisted = badRanges.length - LISTED_BAD_RANGES
   return [
     ['image', formatBytesExactly(sizeBytes)],
     ['source', `${printable(source.label)} (${printable(source.kind)})`],
     ['sectors', `${source.logicalSectorBytes} bytes logical, ${source.physicalSectorBytes} physical`],
     ['digest', imageDigest],
-    ...badRanges
-      .slice(0, LISTED_BAD_RANGES)
-      .map(({ offset, length }) => ['unreadable', `${formatBytes(length)} at byte ${formatCount(offset)}`]),
-    ...(unlisted > 0 ? [['unreadable', `and ${formatItems(unlisted, 'more range')}`]] : []),
+    ...rangeRows('unreadable', badRanges),
+  ]
+}
+
+function rangeRows(what: string, ranges: readonly ByteRange[]): string[][] {
+  const unlisted = ranges.length - LISTED_RANGES
+  return [
+    ...ranges.slice(0, LISTED_RANGES).map((range) => [what, rangeText(range)]),
+    ...(unlisted > 0 ? [[what, `and ${formatItems(unlisted, 'more range')}`]] : []),
   ]
 }

@@ -1,7 +1,7 @@
 import type { Snapshot } from '@platter/repo'
 import type { Call, Command } from '../command-line/command.ts'
 import { ExitCode } from '../exit-code.ts'
-import { snapshotTable } from '../format/snapshot-text.ts'
+import { snapshotTable, withDamage } from '../format/snapshot-text.ts'
 import { KEY_OPTIONS } from '../repository/credentials.ts'
 import { openRepository } from '../repository/open-repository.ts'
 
@@ -28,9 +28,10 @@ export const snapshots: Command = {
       found.push(snapshot)
     }
     const none = given.length === 0 ? 'The repository holds no snapshots.' : 'No snapshot fits.'
+    const damaged = await repository.damagedSnapshots({ signal: io.signal })
     report.result(
-      { snapshots: found },
-      found.length === 0 ? none : snapshotTable(found),
+      { snapshots: found.map((snapshot) => withDamage(snapshot, damaged)) },
+      found.length === 0 ? none : snapshotTable(found, damaged),
       found.map(({ id }) => id).join('\n'),
     )
     return ExitCode.done

@@ -1,5 +1,5 @@
-import type { Snapshot } from '@platter/repo'
-import { formatBytes } from './amounts.ts'
+import type { ByteRange, Snapshot } from '@platter/repo'
+import { formatBytes, formatCount } from './amounts.ts'
 import { printable } from './printable.ts'
 import { columns } from './table.ts'
 import { formatTime } from './time.ts'
@@ -16,8 +16,17 @@ export function imageBytes(snapshot: Snapshot): number {
   return snapshot.volumes.reduce((sum, volume) => sum + volume.sizeBytes, 0)
 }
 
-/** Snapshots as a table, one a line. */
-export function snapshotTable(snapshots: readonly Snapshot[]): string {
+/** A range of an image: `512 B at byte 4,096`. */
+export function rangeText({ offset, length }: ByteRange): string {
+  return `${formatBytes(length)} at byte ${formatCount(offset)}`
+}
+
+/** Snapshots as a table, one a line; those among `damaged` say so. */
+export function snapshotTable(
+  snapshots: readonly Snapshot[],
+  damaged: ReadonlyMap<string, readonly ByteRange[]> = new Map(),
+): string {
+  const isDamaged = snapshots.some(({ id }) => damaged.has(id))
   const rows = snapshots.map((snapshot) => [
     shortId(snapshot.id),
     formatTime(snapshot.time),
@@ -26,6 +35,17 @@ export function snapshotTable(snapshots: readonly Snapshot[]): string {
     printable(snapshot.host),
     printable(snapshot.name),
     printable(snapshot.tags.join(', ')),
+    ...(isDamaged ? [damaged.has(snapshot.id) ? 'damaged' : ''] : []),
   ])
-  return columns([['ID', 'TIME', 'IMAGE', 'ADDED', 'HOST', 'NAME', 'TAGS'], ...rows], [2, 3])
+  const head = ['ID', 'TIME', 'IMAGE', 'ADDED', 'HOST', 'NAME', 'TAGS', ...(isDamaged ? ['STATE'] : [])]
+  return columns([head, ...rows], [2, 3])
+}
+
+/** A snapshot as programs are told of it: with `damagedRanges` when a repair has marked it. */
+export function withDamage(
+  snapshot: Snapshot,
+  damaged: ReadonlyMap<string, readonly ByteRange[]>,
+): Snapshot & { readonly damagedRanges?: readonly ByteRange[] } {
+  const damagedRanges = damaged.get(snapshot.id)
+  return damagedRanges === undefined ? snapshot : { ...snapshot, damagedRanges }
 }

@@ -24,6 +24,9 @@ const HINTS: Partial<Record<ErrorCode, string>> = {
   ERR_UNSUPPORTED_VERSION: 'A newer platter wrote it; use that version or a later one.',
   ERR_UNSUPPORTED_FEATURE: 'A newer platter wrote it; use that version or a later one.',
   ERR_SNAPSHOT_NOT_FOUND: 'platter snapshots REPO lists what there is.',
+  ERR_SNAPSHOT_DAMAGED:
+    'platter restore --partial restores what is left; platter repair packs REPO --from SOURCE may heal it.',
+  ERR_PRUNE_UNFINISHED: 'Run the repair again when the prune has ended.',
   ERR_SNAPSHOT_AMBIGUOUS: 'Give more digits; platter show REPO SNAPSHOT prints the whole id.',
   ERR_CORRUPT_PACK: DAMAGED,
   ERR_CORRUPT_INDEX: DAMAGED,

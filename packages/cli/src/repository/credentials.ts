@@ -26,6 +26,16 @@ export const NEW_KEY_OPTIONS: OptionTable = {
   label: { kind: 'value', placeholder: 'TEXT', help: 'What the key slot is called in lists.' },
 }
 
+/** What a command takes that opens a second repository to read from. */
+export const FROM_KEY_OPTIONS: OptionTable = {
+  'from-passphrase-file': {
+    kind: 'value',
+    placeholder: 'FILE',
+    help: 'Passphrase of the repository to read from (default: as of the other).',
+  },
+  'from-key-file': { kind: 'value', placeholder: 'FILE', help: 'Key file of the repository to read from.' },
+}
+
 type AskingCall = Pick<Call, 'options' | 'io' | 'report'>
 
 /** The passphrase or key file that options and environment name; nothing when they name none. */
@@ -36,6 +46,13 @@ export async function givenCredentials(call: AskingCall): Promise<Credentials> {
   const path = io.env.PLATTER_PASSPHRASE_FILE
   if (path === undefined || path === '' || options.has('no-encryption')) return {}
   return { passphrase: await readPassphraseFile(path, (warning) => call.report.warning(warning)) }
+}
+
+/** The same for a second repository to read from; where nothing names its own, what is given for the first. */
+export async function fromCredentials(call: AskingCall): Promise<Credentials> {
+  return (
+    (await namedCredentials(call, 'from-passphrase-file', 'from-key-file')) ?? (await givenCredentials(call))
+  )
 }
 
 /** Asks for the passphrase of a repository that turned out to need one. @throws ERR_KEY_REQUIRED without a terminal. */

@@ -12,6 +12,7 @@ export async function openRepository(
   path: string,
   call: Pick<Call, 'io' | 'report' | 'options'>,
   options: Pick<OpenOptions, 'codec'> = {},
+  credentialsOf: typeof givenCredentials = givenCredentials,
 ): Promise<Repository> {
   const { io, report } = call
   const open = async (credentials: Awaited<ReturnType<typeof givenCredentials>>): Promise<Repository> =>
@@ -22,7 +23,7 @@ export async function openRepository(
       onWarning: (warning) => report.warning(warning),
     })
   try {
-    return await open(await givenCredentials(call))
+    return await open(await credentialsOf(call))
   } catch (error) {
     if (!PlatterError.is(error, 'ERR_KEY_REQUIRED')) throw error
     return await open(await askForPassphrase(call, path))

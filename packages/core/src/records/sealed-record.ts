@@ -12,7 +12,19 @@ export const RECORD_TYPE: Readonly<{
   fence: 5
   forget: 6
   keySlot: 7
-}> = Object.freeze({ config: 1, session: 2, index: 3, snapshot: 4, fence: 5, forget: 6, keySlot: 7 })
+  damage: 16
+  quarantine: 17
+}> = Object.freeze({
+  config: 1,
+  session: 2,
+  index: 3,
+  snapshot: 4,
+  fence: 5,
+  forget: 6,
+  keySlot: 7,
+  damage: 16,
+  quarantine: 17,
+})
 export type RecordType = (typeof RECORD_TYPE)[keyof typeof RECORD_TYPE]
 
 const MAGIC = 0x52544c50 // 'PLTR', little-endian

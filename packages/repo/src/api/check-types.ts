@@ -1,9 +1,20 @@
 import type { ErrorCode, SnapshotId } from '@platter/core'
 
+/**
+ * Which packs a check reads: all or none; a random fraction between 0 and 1 of them; or those of one part out of
+ * several, numbered from 1. A pack always falls into the same part, so parts 1 to `of` cover every pack once.
+ */
+export type ReadData =
+  | boolean
+  | { readonly fraction: number }
+  | { readonly part: number; readonly of: number }
+
 /** Options of {@link Repository.check}. */
 export interface CheckOptions {
-  /** Also read packs and verify every blob in them: all, or a random fraction between 0 and 1 of the packs. */
-  readonly readData?: boolean | { readonly fraction: number }
+  /** Also read packs and verify every blob in them. Default false. */
+  readonly readData?: ReadData
+  /** Also restore this snapshot to nowhere and compare the digest of its image: an id, 'latest', or 'latest:NAME'. */
+  readonly drill?: string
   readonly workers?: number
   readonly signal?: AbortSignal
   readonly onProgress?: (progress: CheckProgress) => void
@@ -12,8 +23,8 @@ export interface CheckOptions {
 
 /** How far a check has come. */
 export interface CheckProgress {
-  readonly phase: 'snapshots' | 'index' | 'packs' | 'trees' | 'data'
-  /** Steps of the phase done, such as packs looked at. */
+  readonly phase: 'snapshots' | 'index' | 'packs' | 'trees' | 'data' | 'drill'
+  /** Steps of the phase done, such as packs looked at; bytes of the image in a drill. */
   readonly done: number
   readonly total: number
   readonly bytesRead: number
@@ -40,5 +51,7 @@ export interface CheckReport {
   /** Packs read in full. */
   readonly packsRead: number
   readonly bytesRead: number
+  /** The snapshot that the restore drill was of; undefined without one. */
+  readonly drilled: SnapshotId | undefined
   readonly seconds: number
 }

@@ -11,7 +11,7 @@ import {
 } from '@platter/core'
 import type { BackupOptions, BackupProgress, BackupStats } from '../api/backup-types.ts'
 import type { ByteRange } from '../api/snapshot-types.ts'
-import { BLOB_TYPE } from '../format/blob-entry.ts'
+import { BLOB_TYPE, type BlobEntry } from '../format/blob-entry.ts'
 import { MAX_IMAGE_BYTES } from '../format/limits.ts'
 import { packName } from '../format/object-names.ts'
 import { packCipher } from '../format/pack-cipher.ts'
@@ -47,13 +47,15 @@ export interface BackupRunInput {
   readonly context: BackupContext
   readonly source: BlockSource
   readonly options: BackupOptions
-  readonly session: WriterSession
+  readonly session: Pick<WriterSession, 'id'>
   readonly claims: Claims
   /** 0 works in the calling thread. */
   readonly workers: number
   readonly signal: AbortSignal
   /** When the backup began, by `performance.now()`. */
   readonly started: number
+  /** Given whatever is new, which then goes into no pack; for a repair, which needs only some of it. */
+  readonly take?: (entry: BlobEntry, stored: Uint8Array) => void
 }
 
 /** An image, stored but not committed yet. */
@@ -331,27 +333,39 @@ export class BackupRun {
   }
 
   #addNode(id: Uint8Array, encoded: Uint8Array | undefined): void {
-    if (encoded !== undefined) this.#nodes.append(id, BLOB_TYPE.node, CODEC.none, encoded, encoded.length)
+    if (encoded === undefined) return
+    const { take } = this.#input
+    const sizes = { offset: 0, storedBytes: encoded.length, rawBytes: encoded.length }
+    if (take !== undefined) take({ id, type: BLOB_TYPE.node, codec: CODEC.none, ...sizes }, encoded)
+    else this.#nodes.append(id, BLOB_TYPE.node, CODEC.none, encoded, encoded.length)
   }
 
   async #storePack(pack: FinishedPack): Promise<void> {
     const file = new Uint8Array(pack.memory, 0, pack.fileBytes)
+    const { take } = this.#input
+    if (take !== undefined) {
+      this.#takeOver(pack.id, file, take)
+      this.#packMemory.release(pack.memory)
+      return
+    }
     if (pack.last && pack.fileBytes < this.#input.context.config.packBytes / 2) {
-      this.#takeOver(pack.id, file)
+      this.#takeOver(pack.id, file, ({ id, type, codec, rawBytes }, stored) =>
+        this.#leftovers.append(id, type, codec, stored, rawBytes),
+      )
       return
     }
     await this.#uploader.put(pack.id, file)
     this.#packMemory.release(pack.memory)
   }
 
-  /** Moves all blobs of a small pack into another, which seals them under its own key. */
-  #takeOver(id: PackId, file: Uint8Array): void {
+  /** Hands on all blobs of a pack as their codecs made them; another pack seals them under its own key. */
+  #takeOver(id: PackId, file: Uint8Array, take: (entry: BlobEntry, stored: Uint8Array) => void): void {
     const packKey = this.#input.context.keys.pack
     const cipher = packCipher(packKey, saltOfHeader(file))
     for (const entry of verifiedEntries(id, file, packKey)) {
       const stored = cipher.openBlob(entry, file.subarray(entry.offset, entry.offset + entry.storedBytes))
       if (stored === undefined) throw corruptBlob(entry.id, packName(id), entry.offset)
-      this.#leftovers.append(entry.id, entry.type, entry.codec, stored, entry.rawBytes)
+      take(entry, stored)
     }
   }
 

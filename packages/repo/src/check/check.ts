@@ -1,5 +1,5 @@
 import {
-  fromTransported,
+  type PackId,
   PlatterError,
   type ReadableStore,
   type RecordSealer,
@@ -10,27 +10,27 @@ import type { Snapshot } from '../api/snapshot-types.ts'
 import { mapConcurrently } from '../concurrency/map-concurrently.ts'
 import type { RepositoryConfig } from '../config/repository-config.ts'
 import type { RepositoryKeys } from '../config/repository-keys.ts'
-import type { BlobEntry } from '../format/blob-entry.ts'
 import { decodeIndexSegment, type IndexSegment } from '../format/index-segment.ts'
-import { MAX_INDEX_SEGMENT_BYTES, MAX_PACK_FILE_BYTES } from '../format/limits.ts'
-import { PACKS_PREFIX, packIdOfName, packName, snapshotName } from '../format/object-names.ts'
-import { packSuite } from '../format/pack-cipher.ts'
-import {
-  PACK_HEADER_BYTES,
-  PACK_TRAILER_BYTES,
-  readPackDirectory,
-  readPackTrailer,
-  saltOfHeader,
-} from '../format/pack-file.ts'
+import { MAX_INDEX_SEGMENT_BYTES } from '../format/limits.ts'
+import { DAMAGE_PREFIX, packName, snapshotName } from '../format/object-names.ts'
 import { ChunkIndex } from '../index/chunk-index.ts'
+import { IndexComparison } from '../index/index-comparison.ts'
 import { listIndexSegments } from '../index/load-index.ts'
+import { listPacks, listQuarantined } from '../pack/list-packs.ts'
+import { fetchPackDirectory } from '../pack/pack-directory.ts'
+import { restore } from '../restore/restore.ts'
+import { readDamageMarks } from '../snapshots/damage-marks.ts'
 import type { SnapshotCatalog } from '../snapshots/snapshot-catalog.ts'
-import { WorkerPool, workerCount } from '../workers/worker-pool.ts'
-import type { CheckReply, CheckRequest } from './check-protocol.ts'
+import { workerCount } from '../workers/worker-pool.ts'
+import { choosePacks } from './choose-packs.ts'
 import { DAMAGE } from './damage.ts'
 import { Findings } from './findings.ts'
+import { NullTarget } from './null-target.ts'
 import { TreeChecker } from './tree-checker.ts'
+import { verifyPacks } from './verify-packs.ts'
 
+/** What a drill finds out about the snapshot; all else says that it could not be tried. */
+const DRILL_FAILURES: ReadonlySet<string> = new Set([...DAMAGE, 'ERR_DIGEST_MISMATCH'])
 /** Store requests under way at once. */
 const CONCURRENCY = 8
 
@@ -52,7 +52,8 @@ class Check {
   readonly #context: CheckContext
   readonly #options: CheckOptions
   readonly #signal: AbortSignal
-  readonly #fraction: number
+  /** Whether a pack's data is to be read; undefined when no data is. */
+  readonly #isChosen: ((id: PackId) => boolean) | undefined
   readonly #findings = new Findings()
   readonly #started = performance.now()
   #packsRead = 0
@@ -63,22 +64,18 @@ class Check {
     this.#context = context
     this.#options = options
     this.#signal = options.signal ?? new AbortController().signal
-    const { readData = false } = options
-    this.#fraction = typeof readData === 'boolean' ? Number(readData) : readData.fraction
-    if (!(this.#fraction >= 0 && this.#fraction <= 1)) {
-      throw new PlatterError(
-        'ERR_INVALID_ARGUMENT',
-        `The fraction to read must be from 0 to 1, not ${this.#fraction}.`,
-      )
-    }
+    this.#isChosen = choosePacks(options.readData ?? false)
   }
 
   async run(): Promise<CheckReport> {
     const snapshots = await this.#checkSnapshots()
+    await this.#checkMarks()
     const index = await this.#checkIndex()
     const packSizes = await this.#checkPacks(index)
-    if (this.#fraction > 0) await this.#checkData(packSizes)
+    if (this.#isChosen !== undefined) await this.#checkData(packSizes.keys(), this.#isChosen)
     const chunks = await this.#checkTrees(snapshots, index)
+    const { drill } = this.#options
+    const drilled = drill === undefined ? undefined : await this.#drill(drill, index)
     return {
       findings: this.#findings.list(),
       snapshots: snapshots.length,
@@ -86,6 +83,7 @@ class Check {
       chunks,
       packsRead: this.#packsRead,
       bytesRead: this.#bytesRead,
+      drilled,
       seconds: (performance.now() - this.#started) / 1000,
     }
   }
@@ -107,6 +105,13 @@ class Check {
       this.#progress('snapshots', snapshots.length, ids.length)
     }
     return snapshots
+  }
+
+  /** A damage mark that cannot be read hides what a repair found out. */
+  async #checkMarks(): Promise<void> {
+    await readDamageMarks(this.#context, this.#signal, undefined, (error) =>
+      this.#report(error, error.details.object ?? DAMAGE_PREFIX),
+    )
   }
 
   async #checkIndex(): Promise<ChunkIndex> {
@@ -134,17 +139,22 @@ class Check {
   }
 
   /** Compares the index with the packs that are there, and with their directories. */
-  async #checkPacks(index: ChunkIndex): Promise<Map<string, number>> {
-    const sizes = new Map<string, number>()
-    for await (const { name, sizeBytes } of this.#context.store.list(PACKS_PREFIX, {
-      signal: this.#signal,
-    })) {
-      if (packIdOfName(name) !== undefined) sizes.set(name, sizeBytes)
-    }
-    const directories = new Map<string, Set<string>>()
-    const read = async (name: string): Promise<void> => {
+  async #checkPacks(index: ChunkIndex): Promise<Map<PackId, number>> {
+    const { store, keys } = this.#context
+    const sizes = await listPacks(store, this.#signal)
+    const quarantined = await listQuarantined(store, this.#signal)
+    const comparison = new IndexComparison(index)
+    // What a repair has put aside is known to be damaged, and nothing depends on it.
+    for (const id of quarantined) if (!comparison.lists(id)) sizes.delete(id)
+    const read = async (id: PackId): Promise<void> => {
+      const name = packName(id)
       try {
-        directories.set(name, await this.#readDirectory(name, sizes.get(name)!))
+        const fileBytes = sizes.get(id)!
+        comparison.add({
+          id,
+          fileBytes,
+          ...(await fetchPackDirectory(store, name, fileBytes, keys.pack, { signal: this.#signal })),
+        })
       } catch (error) {
         this.#report(error, name)
       }
@@ -152,104 +162,54 @@ class Check {
     let done = 0
     for await (const _ of mapConcurrently(sizes.keys(), CONCURRENCY, read))
       this.#progress('packs', ++done, sizes.size)
-    for (const { id } of index.packs) {
+    comparison.listings().forEach((listing, number) => {
+      const { id } = index.packs[number]!
       const object = packName(id)
-      if (sizes.has(object)) continue
-      const message = `The pack ${object} is missing; the index names it.`
-      this.#findings.add({ key: object, code: 'ERR_CORRUPT_PACK', message, object })
-    }
-    this.#compareEntries(index, directories)
+      if (!sizes.has(id)) {
+        const message = `The pack ${object} is missing; the index names it.`
+        this.#findings.add({ key: object, code: 'ERR_CORRUPT_PACK', message, object })
+      } else if (listing === 'false') {
+        const message = `The index places other blobs in ${object} than the pack's own directory does.`
+        this.#findings.add({ key: object, code: 'ERR_CORRUPT_INDEX', message, object })
+      }
+    })
     return sizes
   }
 
-  async #readDirectory(name: string, sizeBytes: number): Promise<Set<string>> {
-    const { store, keys } = this.#context
-    const options = { signal: this.#signal }
-    const trailerAt = Math.max(0, sizeBytes - PACK_TRAILER_BYTES)
-    const trailer = readPackTrailer(
-      await store.getRange(name, trailerAt, sizeBytes - trailerAt, options),
-      sizeBytes,
-      name,
-      packSuite(keys.pack),
-    )
-    const header = await store.getRange(name, 0, PACK_HEADER_BYTES, options)
-    const { directoryOffset } = trailer
-    const end = await store.getRange(name, directoryOffset, sizeBytes - directoryOffset, options)
-    const salt = saltOfHeader(header)
-    const entries = readPackDirectory(header, end, sizeBytes, name, keys.pack)
-    return new Set(entries.map((entry) => entryKey(entry, salt)))
-  }
-
-  #compareEntries(index: ChunkIndex, directories: ReadonlyMap<string, ReadonlySet<string>>): void {
-    for (let i = 0; i < index.size; i++) {
-      const place = index.location(i)
-      const pack = index.packs[place.pack]!
-      const object = packName(pack.id)
-      const directory = directories.get(object)
-      if (directory === undefined || directory.has(entryKey({ ...place, id: index.id(i) }, pack.salt)))
-        continue
-      const message = `The index places a blob in ${object} where the pack's own directory does not.`
-      this.#findings.add({ key: object, code: 'ERR_CORRUPT_INDEX', message, object })
-    }
-  }
-
   /** Reads packs whole and has workers verify every blob in them. */
-  async #checkData(packSizes: ReadonlyMap<string, number>): Promise<void> {
-    const names = [...packSizes.keys()].filter(() => this.#fraction === 1 || Math.random() < this.#fraction)
-    const workers = workerCount(this.#options.workers)
-    const waiting = new Map<string, { resolve: () => void; reject: (error: unknown) => void }>()
-    let failure: { readonly error: unknown } | undefined
-    const failAll = (error: unknown): void => {
-      failure ??= { error }
-      for (const { reject } of waiting.values()) reject(error)
-    }
-    await using pool = new WorkerPool<CheckRequest, CheckReply>(
-      workers,
-      () => ({ kind: 'check', keys: this.#context.keys }),
-      (_, reply) => {
-        if (reply.type === 'error') {
-          failAll(fromTransported(reply.error))
-          return
-        }
-        for (const { code, message, blob } of reply.problems) {
-          this.#findings.add({ key: blob ?? reply.name, code, message, object: reply.name })
-        }
-        waiting.get(reply.name)?.resolve()
-        waiting.delete(reply.name)
-      },
-      failAll,
-    )
-    let next = 0
-    const verify = async (name: string): Promise<void> => {
-      const file = await this.#readPack(name)
-      if (file === undefined) return
-      // Nobody would answer for what is posted to a worker that has ended.
-      if (failure !== undefined) throw failure.error
-      const link = pool.links[next++ % pool.links.length]!
-      await new Promise<void>((resolve, reject) => {
-        waiting.set(name, { resolve, reject })
-        link.post({ name, file }, [file.buffer])
-      })
-    }
+  async #checkData(packs: Iterable<PackId>, isChosen: (id: PackId) => boolean): Promise<void> {
+    const ids = [...packs].filter(isChosen)
+    const { store, keys } = this.#context
+    const input = { store, keys, workers: workerCount(this.#options.workers), signal: this.#signal }
     let done = 0
-    for await (const _ of mapConcurrently(names, pool.links.length + 1, verify)) {
-      this.#progress('data', ++done, names.length)
+    for await (const { name, bytesRead, problems } of verifyPacks(ids, input)) {
+      for (const { code, message, blob } of problems)
+        this.#findings.add({ key: blob ?? name, code, message, object: name })
+      if (bytesRead > 0) this.#packsRead++
+      this.#bytesRead += bytesRead
+      this.#progress('data', ++done, ids.length)
     }
   }
 
-  async #readPack(name: string): Promise<Uint8Array<ArrayBuffer> | undefined> {
+  /** Restores a snapshot to nowhere, by the way a restore takes, up to the digest of the whole image. */
+  async #drill(reference: string, index: ChunkIndex): Promise<SnapshotId> {
+    const { catalog, store, config, keys } = this.#context
+    const id = await catalog.resolveId(reference, this.#signal)
     try {
-      const file = await this.#context.store.get(name, {
-        maxBytes: MAX_PACK_FILE_BYTES,
+      const snapshot = await catalog.resolve(id, this.#signal)
+      const { workers } = this.#options
+      await restore({ store, config, keys, index }, snapshot, new NullTarget(), {
+        ...(workers === undefined ? {} : { workers }),
         signal: this.#signal,
+        onProgress: ({ bytesDone, bytesTotal }) => this.#progress('drill', bytesDone, bytesTotal),
       })
-      this.#packsRead++
-      this.#bytesRead += file.length
-      return file
     } catch (error) {
-      this.#report(error, name)
-      return undefined
+      this.#signal.throwIfAborted()
+      if (!(error instanceof PlatterError && DRILL_FAILURES.has(error.code))) throw error
+      const message = `The restore drill of snapshot ${id} failed: ${error.message}`
+      this.#findings.add({ key: `drill ${id}`, code: error.code, message, object: error.details.object }, id)
     }
+    return id
   }
 
   async #checkTrees(snapshots: readonly Snapshot[], index: ChunkIndex): Promise<number> {
@@ -278,10 +238,4 @@ class Check {
     this.#lastProgress = now
     onProgress({ phase, done, total, bytesRead: this.#bytesRead })
   }
-}
-
-function entryKey(entry: BlobEntry, packSalt: Uint8Array): string {
-  const { id, offset, storedBytes, rawBytes, codec, type } = entry
-  const bytes = Buffer.concat([id, packSalt]).toString('latin1')
-  return `${bytes} ${offset} ${storedBytes} ${rawBytes} ${codec} ${type}`
 }

@@ -38,6 +38,8 @@ export const MAX_NAME_LENGTH = 1024
 export const MAX_LABEL_LENGTH = 4096
 /** Ranges of unreadable bytes that a snapshot records; more, and the disk is not worth imaging this way. */
 export const MAX_BAD_RANGES = 65_536
+/** Ranges that a damage mark lists; where more are damaged, the closest ones are listed as one. */
+export const MAX_DAMAGED_RANGES = 65_536
 /** Key slots of a repository: each may have to be tried, and trying one takes time and memory. */
 export const MAX_KEY_SLOTS = 32
 /** Longest key slot. */

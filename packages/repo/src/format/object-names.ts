@@ -7,6 +7,8 @@ export const INDEX_PREFIX = 'index/'
 export const SESSIONS_PREFIX = 'sessions/'
 export const SNAPSHOTS_PREFIX = 'snapshots/'
 export const FORGET_PREFIX = 'forget/'
+export const DAMAGE_PREFIX = 'damage/'
+export const QUARANTINE_PREFIX = 'quarantine/'
 export const KEYS_PREFIX = 'keys/'
 
 export function packName(id: PackId): string {
@@ -29,6 +31,15 @@ export function snapshotName(id: SnapshotId): string {
 
 export function forgetName(id: SnapshotId): string {
   return `${FORGET_PREFIX}${id}`
+}
+
+/** @param mark counts from 0 for each snapshot; the highest one holds. */
+export function damageName(id: SnapshotId, mark: number): string {
+  return `${DAMAGE_PREFIX}${id}/${String(mark).padStart(6, '0')}`
+}
+
+export function quarantineName(id: PackId): string {
+  return `${QUARANTINE_PREFIX}${id}`
 }
 
 export function keySlotName(id: KeySlotId): string {
@@ -54,6 +65,19 @@ export function forgottenIdOfName(name: string): SnapshotId | undefined {
 /** Session of an index segment's name, or undefined. */
 export function indexSessionOfName(name: string): SessionId | undefined {
   return /^index\/([0-9a-f]{32})\/[0-9]{6}$/.exec(name)?.[1] as SessionId | undefined
+}
+
+/** Snapshot and number of a damage mark's name, or undefined. */
+export function damageMarkOfName(
+  name: string,
+): { readonly id: SnapshotId; readonly mark: number } | undefined {
+  const match = /^damage\/([0-9a-f]{32})\/([0-9]{6})$/.exec(name)
+  return match === null ? undefined : { id: match[1] as SnapshotId, mark: Number(match[2]) }
+}
+
+/** Id of the pack that a quarantine record's name names, or undefined. */
+export function quarantinedIdOfName(name: string): PackId | undefined {
+  return /^quarantine\/([0-9a-f]{64})$/.exec(name)?.[1] as PackId | undefined
 }
 
 /** Id of the key slot that an object name names, or undefined. */

@@ -44,12 +44,17 @@ export async function loadClaims(
 ): Promise<Claims> {
   const stats = await listIndexSegments(objects, signal)
   const known = Math.ceil(stats.reduce((sum, { sizeBytes }) => sum + sizeBytes, 0) / ENTRY_BYTES)
-  // Chunks of the shortest length, and shorter ones in front of each hole; the rest is for nodes.
-  const claimsPerRegion =
-    Math.ceil(regionBytes / chunker.minBytes) + Math.ceil(regionBytes / MIN_HOLE_BYTES) + 1024
-  const claims = new Claims(known, 2 * Math.max(1, workers) * claimsPerRegion)
+  const claims = new Claims(known, claimReserve(workers, chunker, regionBytes))
   for await (const { ids } of readIndexSegments(objects, stats, signal)) {
     for (let at = 0; at < ids.length; at += HASH_BYTES) claims.table.claim(ids.subarray(at, at + HASH_BYTES))
   }
   return claims
+}
+
+/** Ids that all workers together can claim before they hear of another segment. */
+export function claimReserve(workers: number, chunker: ChunkerSettings, regionBytes: number): number {
+  // Chunks of the shortest length, and shorter ones in front of each hole; the rest is for nodes.
+  const claimsPerRegion =
+    Math.ceil(regionBytes / chunker.minBytes) + Math.ceil(regionBytes / MIN_HOLE_BYTES) + 1024
+  return 2 * Math.max(1, workers) * claimsPerRegion
 }

@@ -70,6 +70,23 @@ export class PackUploader {
     await put
   }
 
+  /** Resolves when a put would not have to wait: whoever makes packs quicker than they are stored waits here. */
+  async room(): Promise<void> {
+    while (this.#running.size >= CONCURRENCY) await Promise.race(this.#running)
+    if (this.#failure !== undefined) throw this.#failure
+  }
+
+  /** Lists a pack that is in the store already. Its entries are the caller's to have checked. */
+  relist(pack: IndexedPack): void {
+    this.#stored.push(pack)
+    if (this.#stored.length >= PACKS_PER_INDEX_SEGMENT) this.#writeSegment()
+  }
+
+  /** Index segments written, or about to be. */
+  get segments(): number {
+    return this.#segments
+  }
+
   /** Waits for all puts and lists the packs that are not listed yet. @throws the first failure of any put. */
   async finish(): Promise<void> {
     while (this.#running.size > 0) await Promise.all(this.#running)

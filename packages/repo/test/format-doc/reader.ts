@@ -98,7 +98,9 @@ export class FormatReader {
     this.keys = deriveKeys(this.config.secret, this.config.id)
     this.#records = new Records(passphrase === undefined ? undefined : this.keys.metadata)
     for (const name of this.#names('sessions/')) this.#session(name)
-    const inPacks = this.#names('packs/').flatMap((name) => this.#directory(name))
+    const inPacks = this.#names('packs/')
+      .filter((name) => !this.#isQuarantined(name))
+      .flatMap((name) => this.#directory(name))
     const inIndex = this.#names('index/').flatMap((name) => this.#segment(name))
     const known = new Set(inPacks.map((place) => JSON.stringify(place)))
     for (const place of inIndex) {
@@ -323,6 +325,32 @@ export class FormatReader {
     assert.deepEqual(record, { version: 1, generation: 0 })
   }
 
+  /** Section 16: the ranges that the newest mark of each snapshot lists. */
+  damage(): Map<string, readonly (readonly [number, number])[]> {
+    const marks = new Map<string, readonly (readonly [number, number])[]>()
+    for (const name of this.#names('damage/')) {
+      const record = messagePack.unpack(this.#records.open(name, 16, this.#object(name))) as {
+        readonly version: number
+        readonly ranges: readonly (readonly [number, number])[]
+      }
+      assert.equal(record.version, 1)
+      let end = 0
+      for (const [offset, length] of record.ranges) {
+        assert.ok(offset >= end && length >= 1)
+        end = offset + length
+      }
+      marks.set(name.split('/')[1]!, record.ranges)
+    }
+    return marks
+  }
+
+  #isQuarantined(pack: string): boolean {
+    const name = `quarantine/${pack.slice('packs/00/'.length)}`
+    if (!this.#objects.has(name)) return false
+    assert.deepEqual(messagePack.unpack(this.#records.open(name, 17, this.#object(name))), { version: 1 })
+    return true
+  }
+
   #tombstone(name: string): string {
     assert.deepEqual(messagePack.unpack(this.#records.open(name, 6, this.#object(name))), { version: 1 })
     return name.slice('forget/'.length)
@@ -340,7 +368,7 @@ export class FormatReader {
 }
 
 const OBJECT_NAME =
-  /^(config|(sessions|index)\/[0-9a-f]{32}\/[0-9]{6}|packs\/[0-9a-f]{2}\/[0-9a-f]{64}|(snapshots|forget|keys)\/[0-9a-f]{32})$/
+  /^(config|(sessions|index|damage)\/[0-9a-f]{32}\/[0-9]{6}|quarantine\/[0-9a-f]{64}|packs\/[0-9a-f]{2}\/[0-9a-f]{64}|(snapshots|forget|keys)\/[0-9a-f]{32})$/
 
 /** Section 9. */
 function decoded({ codec, rawBytes }: Place, stored: Buffer): Buffer {
