@@ -109,7 +109,7 @@ async function packOfFirstImage(): Promise<string> {
 
 async function flip(store: Store, name: string, at: number): Promise<void> {
   const bytes = await store.get(name)
-  bytes[at < 0 ? bytes.length + at : at]! ^= 0x10
+  bytes[at < 0 ? bytes.length + at : at % bytes.length]! ^= 0x10
   await replaceObject(store, name, bytes)
 }
 
