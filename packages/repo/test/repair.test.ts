@@ -457,6 +457,18 @@ test('what is not for a repair to decide', async (t) => {
   t.equal(await codeOf(repo.repairPacks({ workers: 0 })), 'ERR_PRUNE_UNFINISHED')
   await store.putIfAbsent('gc/3.done', [Buffer.from('x')])
   t.equal(await codeOf(repo.repairIndex()), 'success')
+  const foreign = await copyOf(VICTIM.store)
+  const another = new MemoryStore()
+  await newRepository(another)
+  await replaceObject(foreign, 'config', await another.get('config'))
+  const untouched = await objectNames(foreign, 'index/')
+  t.equal(
+    await codeOf(repaired(foreign)),
+    'ERR_CORRUPT_CONFIG',
+    'with the config of another, all seems damaged',
+  )
+  t.same(await objectNames(foreign, 'index/'), untouched)
+  t.same(await objectNames(foreign, 'damage/'), [])
   const faulty = new FaultStore(await copyOf(VICTIM.store))
   faulty.inject({ operation: 'get', name: /^packs\//, nth: 3, fault: { kind: 'error' } })
   const before = await objectNames(faulty)
