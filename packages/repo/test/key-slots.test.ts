@@ -343,6 +343,8 @@ test('a damaged slot does not keep another from opening, and is told of', async 
     { problem: undefined },
     { id: first.slice(5), kind: undefined, problem: /\w/ },
   ])
+  const { findings } = await repo.check({ workers: 0 })
+  t.match(findings, [{ code: 'ERR_CORRUPT_KEY_SLOT', object: first, snapshots: [] }])
   const [good] = await repo.keys.list()
   t.equal(await codeOf(repo.keys.remove(good!.id)), 'ERR_LAST_KEY_SLOT', 'a damaged one does not count')
   t.equal(await repo.keys.remove(first.slice(5)), first.slice(5))
