@@ -11,7 +11,7 @@ export const ExitCode: {
   failed: 1,
   /** The command line was wrong; nothing was tried. */
   usage: 2,
-  /** All was done, and something is wrong with the data: damage found, or bad ranges in the source. */
+  /** It ran, but not all is well: damage found, bad ranges in the source, or a prune that waits for backups. */
   findings: 3,
 })
 

@@ -7,6 +7,7 @@ import { diff } from './commands/diff.ts'
 import { forget } from './commands/forget.ts'
 import { init } from './commands/init.ts'
 import { keyAdd, keyChange, keyList, keyRemove } from './commands/key.ts'
+import { prune } from './commands/prune.ts'
 import { repair } from './commands/repair.ts'
 import { restore } from './commands/restore.ts'
 import { show } from './commands/show.ts'
@@ -29,6 +30,7 @@ const COMMANDS: readonly Command[] = [
   repair,
   diff,
   forget,
+  prune,
   stats,
   keyList,
   keyAdd,

@@ -1,6 +1,7 @@
 export * from './api/backup-types.ts'
 export * from './api/check-types.ts'
 export * from './api/forget-types.ts'
+export * from './api/prune-types.ts'
 export * from './api/repair-types.ts'
 export * from './api/repository-types.ts'
 export * from './api/restore-types.ts'

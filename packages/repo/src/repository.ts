@@ -5,6 +5,7 @@ import {
   type BlockTarget,
   defaultCodec,
   encryptedRecords,
+  hasReserve,
   type KeySlotId,
   PlatterError,
   plainRecords,
@@ -12,6 +13,7 @@ import {
   type RecordSealer,
   type RepositoryId,
   type SnapshotId,
+  type Store,
   type SuiteName,
   systemRandom,
   type WritableStore,
@@ -19,6 +21,7 @@ import {
 import type { BackupOptions } from './api/backup-types.ts'
 import type { CheckOptions, CheckReport } from './api/check-types.ts'
 import type { ForgetPlan, ForgetSelection, PlanForgetOptions } from './api/forget-types.ts'
+import type { PlanOptions, PruneOptions, PrunePlan, PruneReport } from './api/prune-types.ts'
 import type {
   RepairIndexOptions,
   RepairIndexReport,
@@ -36,12 +39,16 @@ import { readConfig } from './config/open-config.ts'
 import type { ChunkerSettings, RepositoryConfig } from './config/repository-config.ts'
 import { deriveRepositoryKeys, type RepositoryKeys } from './config/repository-keys.ts'
 import { diffTrees } from './diff/diff.ts'
+import { RESERVE_BYTES } from './format/limits.ts'
 import type { SealedStore } from './format/sealed-store.ts'
 import { Image, type ImageOptions } from './image/image.ts'
 import type { ChunkIndex } from './index/chunk-index.ts'
-import { listIndexSegments, loadChunkIndex } from './index/load-index.ts'
+import { type LoadedIndex, loadChunkIndex } from './index/load-index.ts'
 import { RepositoryKeySlots } from './keys/repository-key-slots.ts'
 import { BlobReader } from './pack/blob-reader.ts'
+import { pruneSettings } from './prune/options.ts'
+import { makePlan } from './prune/plan.ts'
+import { prune } from './prune/prune.ts'
 import { repairIndex } from './repair/repair-index.ts'
 import { type HealSource, repairPacks } from './repair/repair-packs.ts'
 import { partialRestore } from './restore/partial-restore.ts'
@@ -77,7 +84,7 @@ export class Repository implements AsyncDisposable {
   readonly #options: Omit<OpenOptions, 'passphrase' | 'keyFile'>
   readonly #keySlots: RepositoryKeySlots | undefined
   readonly #catalog: SnapshotCatalog
-  #index: { readonly names: string; readonly index: ChunkIndex } | undefined
+  #index: LoadedIndex | undefined
   readonly #closing = new AbortController()
 
   private constructor(
@@ -113,7 +120,9 @@ export class Repository implements AsyncDisposable {
    * throws.
    */
   static async init(store: WritableStore, options: InitOptions): Promise<RepositoryId> {
-    return await createRepository(store, options)
+    const id = await createRepository(store, options)
+    await keepReserve(store, signalOf(options))
+    return id
   }
 
   /**
@@ -160,6 +169,7 @@ export class Repository implements AsyncDisposable {
     const store = this.#writable()
     const signal = this.#signal(options.signal)
     const codec = this.#options.codec ?? 'auto'
+    await keepReserve(store, { signal })
     return await backup(
       {
         store,
@@ -169,7 +179,7 @@ export class Repository implements AsyncDisposable {
         codec: codec === 'auto' ? defaultCodec() : codec,
         verifyOneIn: this.#options.verifyCompression === 'all' ? 1 : VERIFIED_SAMPLE,
         random: this.#options.random ?? systemRandom,
-        now: this.#options.now ?? (() => new Date()),
+        now: this.#now,
         // The parent is for information only, so a damaged snapshot of another time must not stop a backup.
         findParent: async (name) =>
           (await this.#catalog.list({ name }, signal, (error) => this.#options.onWarning?.(error))).at(-1),
@@ -193,8 +203,8 @@ export class Repository implements AsyncDisposable {
     const snapshot = await this.snapshot(reference, { signal })
     const { allowDamaged = false } = options
     if (!allowDamaged) await this.#assertUndamaged(snapshot.id, signal)
-    const index = await this.#chunkIndex(signal)
-    const context = { store: this.#store, config: this.#config, keys: this.#keys, index }
+    const reader = await this.#reader(signal)
+    const context = { store: this.#store, config: this.#config, keys: this.#keys, reader }
     const work = allowDamaged ? partialRestore : restore
     return await work(context, snapshot, target, { ...options, signal })
   }
@@ -265,6 +275,7 @@ export class Repository implements AsyncDisposable {
       records: this.#records,
       keys: this.#keys,
       random: this.#options.random ?? systemRandom,
+      now: this.#now,
     }
     return await repairIndex(context, { ...options, signal: this.#signal(options.signal) })
   }
@@ -289,7 +300,7 @@ export class Repository implements AsyncDisposable {
       keys: this.#keys,
       codec: codec === 'auto' ? defaultCodec() : codec,
       random: this.#options.random ?? systemRandom,
-      now: this.#options.now ?? (() => new Date()),
+      now: this.#now,
       // A catalog of its own: what was read before is read again.
       catalog: new SnapshotCatalog(this.#objects),
       from: from instanceof Repository ? await this.#healSource(from, signal) : sourceOf(from),
@@ -381,7 +392,7 @@ export class Repository implements AsyncDisposable {
       {
         catalog: this.#catalog,
         regionBytes: this.#config.regionBytes,
-        now: this.#options.now ?? (() => new Date()),
+        now: this.#now,
         reader: () => this.#reader(signal),
       },
       selection,
@@ -404,6 +415,50 @@ export class Repository implements AsyncDisposable {
     const objects = { store: this.#writable(), records: this.#records }
     const signal = this.#signal(options.signal)
     return await applyForget(this.#catalog, plan, (id) => writeTombstone(objects, id, signal), signal)
+  }
+
+  /**
+   * Says what a prune would do. Changes nothing; needs no more than a store that can be read.
+   *
+   * @throws ERR_INVALID_ARGUMENT; what cannot be read, and ERR_CHUNK_MISSING, since a prune must see everything.
+   */
+  async planPrune(options: PlanOptions = {}): Promise<PrunePlan> {
+    this.#assertOpen()
+    const signal = this.#signal(options.signal)
+    const context = { ...this.#objects, config: this.#config, keys: this.#keys, now: this.#now }
+    return (await makePlan(context, pruneSettings(options), signal)).plan
+  }
+
+  /**
+   * Gives back the space of what no snapshot needs. Runs beside backups, restores and other prunes, and may die at
+   * any time: the next prune goes on from there. A prune that was begun while backups were under way ends with
+   * outcome 'pending', and the next one does the rest; with `wait` it waits for them.
+   *
+   * @param plan removes no packs but those of this plan; without one, it plans for itself.
+   * @throws ERR_STORE_UNSUPPORTED when the store cannot remove objects, ERR_INVALID_ARGUMENT, ERR_STORE_FULL; what
+   * cannot be read, and ERR_CHUNK_MISSING, with nothing removed.
+   */
+  async prune(plan?: PrunePlan, options: PruneOptions = {}): Promise<PruneReport> {
+    const store = this.#writable()
+    if (!('delete' in store)) {
+      throw new PlatterError(
+        'ERR_STORE_UNSUPPORTED',
+        `The store ${store.label} cannot remove objects, so its repository cannot be pruned.`,
+      )
+    }
+    return await prune(
+      {
+        store: store as Store,
+        records: this.#records,
+        config: this.#config,
+        keys: this.#keys,
+        random: this.#options.random ?? systemRandom,
+        now: this.#now,
+      },
+      plan,
+      pruneSettings(options),
+      this.#signal(options.signal),
+    )
   }
 
   /**
@@ -453,6 +508,10 @@ export class Repository implements AsyncDisposable {
     }
   }
 
+  get #now(): () => Date {
+    return this.#options.now ?? (() => new Date())
+  }
+
   get #objects(): SealedStore {
     return { store: this.#store, records: this.#records }
   }
@@ -470,16 +529,14 @@ export class Repository implements AsyncDisposable {
   async #reader(signal: AbortSignal): Promise<BlobReader> {
     const index = await this.#chunkIndex(signal)
     this.#assertOpen()
-    return new BlobReader(this.#store, index, this.#keys)
+    // Reloaded on behalf of many reads, so no one caller's signal may end it.
+    const reload = (): Promise<ChunkIndex> => this.#chunkIndex(this.#closing.signal)
+    return new BlobReader(this.#store, index, this.#keys, reload)
   }
 
   /** The whole index; read again when other segments are there than last time. */
   async #chunkIndex(signal: AbortSignal | undefined): Promise<ChunkIndex> {
-    const stats = await listIndexSegments(this.#objects, signal)
-    const names = stats.map(({ name }) => name).join()
-    if (this.#index?.names !== names) {
-      this.#index = { names, index: await loadChunkIndex(this.#objects, stats, signal) }
-    }
+    this.#index = await loadChunkIndex(this.#objects, this.#index, signal)
     return this.#index.index
   }
 }
@@ -490,4 +547,14 @@ function sourceOf(source: BlockSource | undefined): HealSource | undefined {
 
 function signalOf(options: { readonly signal?: AbortSignal }): { readonly signal?: AbortSignal } {
   return options.signal === undefined ? {} : { signal: options.signal }
+}
+
+/** Has a store keep some space back for a prune, where it can; that it cannot now is no reason to stop. */
+async function keepReserve(store: WritableStore, options: { readonly signal?: AbortSignal }): Promise<void> {
+  if (!hasReserve(store)) return
+  try {
+    await store.keepReserve(RESERVE_BYTES, options)
+  } catch (error) {
+    if (!(error instanceof PlatterError)) throw error
+  }
 }

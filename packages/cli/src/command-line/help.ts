@@ -17,7 +17,7 @@ export function generalHelp(commands: readonly Command[]): string {
     '',
     'A SNAPSHOT is an id or the first digits of one (four or more), latest, or latest:NAME.',
     'SOURCE and TARGET are a file, a block device, or - for standard input and output.',
-    'Exit codes: 0 done, 1 failed, 2 wrong command line, 3 done, with something wrong in the data.',
+    'Exit codes: 0 done, 1 failed, 2 wrong command line, 3 done, but not all is well.',
     '',
     'platter COMMAND --help says more about one command.',
     '',

@@ -54,6 +54,27 @@ export class OptionValues {
     return fraction
   }
 
+  /** `5` or `5%` of a hundred as a fraction from 0 to 1. */
+  percent(name: string): number | undefined {
+    const text = this.text(name)
+    if (text === undefined) return undefined
+    const percent = /^\d+(\.\d+)?%?$/.test(text) ? Number.parseFloat(text) : Number.NaN
+    if (!(percent <= 100))
+      throw new UsageError(`--${name} takes a percentage from 0 to 100, such as 5, not '${text}'.`)
+    return percent / 100
+  }
+
+  /** A size in bytes: `1048576`, `512M`, `1.5GiB`; units count in powers of 1024. */
+  bytes(name: string): number | undefined {
+    const text = this.text(name)
+    if (text === undefined) return undefined
+    const [, digits, unit = ''] = /^(\d+(?:\.\d+)?)\s*([kmgt]?)(?:i?b)?$/i.exec(text) ?? []
+    const bytes = Math.round(Number(digits) * 1024 ** ['', 'k', 'm', 'g', 't'].indexOf(unit.toLowerCase()))
+    if (digits === undefined || !Number.isSafeInteger(bytes))
+      throw new UsageError(`--${name} takes a size such as 512M or 10G, not '${text}'.`)
+    return bytes
+  }
+
   #assertChoice(name: string): void {
     const choices = this.#table[name]?.choices
     const value = this.text(name)

@@ -70,7 +70,7 @@ export const forget: Command = {
     'Forgets the snapshots that are named, or those that no --keep option keeps. Images\n' +
     'of one name from one machine are looked at together; the newest always stays, and\n' +
     'so does what is dated in the future. Hours, days and so on without a snapshot do\n' +
-    'not count. The space that only forgotten snapshots needed is not freed by this.',
+    'not count. The space that only forgotten snapshots needed is freed by platter prune.',
   whenInterrupted: 'What was forgotten until then stays forgotten. Run it again for the rest.',
 
   async run(call: Call): Promise<ExitCode> {

@@ -13,6 +13,7 @@ export const snapshots: Command = {
     name: { kind: 'value', placeholder: 'NAME', help: 'Only those of this image.' },
     host: { kind: 'value', placeholder: 'HOST', help: 'Only those from this machine.' },
     tag: { kind: 'value', placeholder: 'TAG', help: 'Only those with this tag.' },
+    checkpoints: { kind: 'flag', help: 'Also what backups that are not finished have so far.' },
     ...KEY_OPTIONS,
   },
 
@@ -20,7 +21,10 @@ export const snapshots: Command = {
     const { operands, options, io, report } = call
     await using repository = await openRepository(operands[0]!, call)
     const given = ['name', 'host', 'tag'].filter((key) => options.has(key))
-    const filter = Object.fromEntries(given.map((key) => [key, options.text(key)!]))
+    const filter = {
+      ...Object.fromEntries(given.map((key) => [key, options.text(key)!])),
+      checkpoints: options.has('checkpoints'),
+    }
 
     const found: Snapshot[] = []
     for await (const snapshot of repository.snapshots(filter)) {

@@ -34,7 +34,7 @@ export function snapshotTable(
     formatBytes(snapshot.stats.bytesStored),
     printable(snapshot.host),
     printable(snapshot.name),
-    printable(snapshot.tags.join(', ')),
+    printable([...(snapshot.checkpoint ? ['(checkpoint)'] : []), ...snapshot.tags].join(', ')),
     ...(isDamaged ? [damaged.has(snapshot.id) ? 'damaged' : ''] : []),
   ])
   const head = ['ID', 'TIME', 'IMAGE', 'ADDED', 'HOST', 'NAME', 'TAGS', ...(isDamaged ? ['STATE'] : [])]

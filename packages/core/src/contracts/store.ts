@@ -83,6 +83,27 @@ export interface WritableStore extends ReadableStore {
 
 /** A store from which objects can be removed, as prune needs it. */
 export interface Store extends WritableStore {
-  /** Removes an object; removing what is absent is no error. @throws ERR_STORE_ACCESS, ERR_STORE_IO */
+  /**
+   * Removes an object; removing what is absent is no error. When it resolves, the removal is durable: a power cut
+   * does not bring the object back.
+   *
+   * @throws ERR_STORE_ACCESS, ERR_STORE_IO
+   */
   delete(name: string, options?: StoreCallOptions): Promise<void>
+}
+
+/**
+ * What a store of limited space can offer besides: a few bytes kept back, so that a store that is full can be pruned,
+ * which begins with writing some small objects.
+ */
+export interface SpaceReserve {
+  /** Keeps `sizeBytes` back, unless that is so already. @throws ERR_STORE_FULL, ERR_STORE_ACCESS, ERR_STORE_IO */
+  keepReserve(sizeBytes: number, options?: StoreCallOptions): Promise<void>
+  /** Gives the reserve up; says whether there was one. @throws ERR_STORE_ACCESS, ERR_STORE_IO */
+  releaseReserve(options?: StoreCallOptions): Promise<boolean>
+}
+
+/** Whether a store can keep space back. */
+export function hasReserve<S extends ReadableStore>(store: S): store is S & SpaceReserve {
+  return 'keepReserve' in store && 'releaseReserve' in store
 }

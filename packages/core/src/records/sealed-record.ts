@@ -12,6 +12,9 @@ export const RECORD_TYPE: Readonly<{
   fence: 5
   forget: 6
   keySlot: 7
+  mark: 8
+  sweep: 9
+  done: 10
   damage: 16
   quarantine: 17
 }> = Object.freeze({
@@ -22,6 +25,9 @@ export const RECORD_TYPE: Readonly<{
   fence: 5,
   forget: 6,
   keySlot: 7,
+  mark: 8,
+  sweep: 9,
+  done: 10,
   damage: 16,
   quarantine: 17,
 })

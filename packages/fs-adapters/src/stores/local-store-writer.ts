@@ -10,6 +10,8 @@ import type { StoreFolder } from './store-folder.ts'
 /** Name of the folder of files under way. It starts with a dot, so no object can have it. */
 export const TEMPORARY_FOLDER = '.tmp'
 
+/** The file in that folder whose space is kept back. */
+const RESERVE_NAME = 'reserve'
 const TEMPORARY_NAME = /^[0-9a-f]{32}$/
 const STALE_AFTER_MS = 24n * 60n * 60n * 1000n
 
@@ -57,6 +59,37 @@ export class ObjectWriter {
       // What cannot be removed now is removed as a stale file later.
       await this.#fs.unlink(temporary).catch(() => {})
     }
+  }
+
+  /** @throws ERR_STORE_FULL, ERR_STORE_ACCESS, ERR_STORE_IO */
+  async keepReserve(sizeBytes: number): Promise<void> {
+    const path = this.#reservePath
+    try {
+      const standing = await this.#inspect(path)
+      if (standing !== undefined && standing.size >= BigInt(sizeBytes)) return
+      await this.releaseReserve()
+      // Random: some file systems store neither zeros nor what they can compress.
+      await this.#writeTemporary(path, [randomBytes(sizeBytes)])
+    } catch (error) {
+      await this.#fs.unlink(path).catch(() => {})
+      if (systemCodeOf(error) === 'EEXIST') return // another process was faster
+      throw storeError(error, 'keep space back for', RESERVE_NAME, this.#folder.path)
+    }
+  }
+
+  /** Whether there was a reserve. @throws ERR_STORE_ACCESS, ERR_STORE_IO */
+  async releaseReserve(): Promise<boolean> {
+    try {
+      await this.#fs.unlink(this.#reservePath)
+      return true
+    } catch (error) {
+      if (systemCodeOf(error) === 'ENOENT') return false
+      throw storeError(error, 'give up the space kept back for', RESERVE_NAME, this.#folder.path)
+    }
+  }
+
+  get #reservePath(): string {
+    return join(this.#folder.path, TEMPORARY_FOLDER, RESERVE_NAME)
   }
 
   async #writeTemporary(path: string, parts: readonly Uint8Array[], signal?: AbortSignal): Promise<void> {

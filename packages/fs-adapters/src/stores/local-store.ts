@@ -1,9 +1,11 @@
 import { constants } from 'node:fs'
+import { dirname } from 'node:path'
 import {
   assert,
   assertStoreName,
   assertStorePrefix,
   PlatterError,
+  type SpaceReserve,
   type Store,
   type StoreCallOptions,
   type StoreStat,
@@ -53,7 +55,7 @@ export const LOCAL_STORE_DEFAULTS: Required<LocalStoreOptions> = Object.freeze({
  * const store = await LocalStore.create('/backups/lab')
  * await store.putIfAbsent('notes/first', [new TextEncoder().encode('hello')])
  */
-export class LocalStore implements Store {
+export class LocalStore implements Store, SpaceReserve {
   readonly label: string
   readonly #folder: StoreFolder
   readonly #options: Required<LocalStoreOptions>
@@ -144,14 +146,32 @@ export class LocalStore implements Store {
     assertStoreName(name)
     options.signal?.throwIfAborted()
     await this.#folder.identify()
+    const path = this.#folder.pathOf(name)
     try {
-      await this.#options.fileSystem.unlink(this.#folder.pathOf(name))
+      await this.#options.fileSystem.unlink(path)
+      await this.#folder.syncEntries(dirname(path))
     } catch (error) {
       // EISDIR: a folder stands there, so no object does.
       if (!isAbsence(error) && systemCodeOf(error) !== 'EISDIR')
         throw storeError(error, 'remove', name, this.label)
       await this.#folder.assertPresent()
     }
+  }
+
+  /**
+   * Keeps space back in a file in `.tmp`. @throws ERR_STORE_FULL, ERR_STORE_ACCESS, ERR_STORE_IO
+   */
+  async keepReserve(sizeBytes: number, options: StoreCallOptions = {}): Promise<void> {
+    options.signal?.throwIfAborted()
+    await this.#assertPresentOrCreate()
+    await this.#writer.keepReserve(sizeBytes)
+  }
+
+  /** @throws ERR_STORE_ACCESS, ERR_STORE_IO */
+  async releaseReserve(options: StoreCallOptions = {}): Promise<boolean> {
+    options.signal?.throwIfAborted()
+    await this.#folder.identify()
+    return await this.#writer.releaseReserve()
   }
 
   /** Does nothing: no file is kept open between calls. */

@@ -36,6 +36,15 @@ export interface BackupOptions {
   readonly onReadError?: ReadErrorPolicy
   /** Worker threads; 0 does all in the calling thread. Default: one per core, at most 8. */
   readonly workers?: number
+  /**
+   * Bytes stored after which a backup commits a checkpoint: what it has so far, kept until the backup is finished, so
+   * that one that is interrupted need not store it again, whatever is pruned meanwhile. Default 16 GiB.
+   */
+  readonly checkpointBytes?: number
+  /** Seconds after which it does so too, if anything was stored since the last one. Default 1800. */
+  readonly checkpointSeconds?: number
+  /** How often a backup gives a sign of life in the store, in seconds. Default 300. */
+  readonly heartbeatSeconds?: number
   readonly signal?: AbortSignal
   /** Called at most every `progressMillis` (default 100), and once at the end. */
   readonly onProgress?: (progress: BackupProgress) => void

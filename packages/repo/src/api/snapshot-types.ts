@@ -41,5 +41,10 @@ export interface Snapshot {
   /** Name and version of the program that wrote it. */
   readonly program: string
   readonly volumes: readonly Volume[]
+  /**
+   * Committed by a backup before it was finished, so that what it had stored is kept; the image ends where it had
+   * come to. Left out of listings unless they ask for it.
+   */
+  readonly checkpoint: boolean
   readonly stats: BackupStats
 }

@@ -8,6 +8,7 @@ import {
   nodeIdFrom,
   type PackId,
   PlatterError,
+  type SessionId,
 } from '@platter/core'
 import type { BackupOptions, BackupProgress, BackupStats } from '../api/backup-types.ts'
 import type { ByteRange } from '../api/snapshot-types.ts'
@@ -22,7 +23,6 @@ import { corruptBlob } from '../pack/blob-reader.ts'
 import { PackMemory } from '../pack/pack-memory.ts'
 import { PackUploader, verifiedEntries } from '../pack/pack-uploader.ts'
 import { SmallPacks } from '../pack/small-packs.ts'
-import type { WriterSession } from '../session/writer-session.ts'
 import { ImageDigest } from '../tree/image-digest.ts'
 import { TreeBuilder } from '../tree/tree-builder.ts'
 import type { JobData } from '../workers/jobs.ts'
@@ -42,12 +42,17 @@ const STREAM_BYTES = 96 * 1024 * 1024
 /** Memory for pieces of a worker while another source is read by the main thread. */
 const FEED_BYTES = 4 * 1024 * 1024
 const COUNTERS = 4
+const DEFAULT_CHECKPOINT_BYTES = 16 * 1024 ** 3
+const DEFAULT_CHECKPOINT_SECONDS = 1800
 
 export interface BackupRunInput {
   readonly context: BackupContext
   readonly source: BlockSource
   readonly options: BackupOptions
-  readonly session: Pick<WriterSession, 'id'>
+  /** The session under which is stored what is new. */
+  readonly session: SessionId
+  /** Absent where nothing is committed on the way. */
+  readonly checkpoints?: Checkpoints
   readonly claims: Claims
   /** 0 works in the calling thread. */
   readonly workers: number
@@ -56,6 +61,18 @@ export interface BackupRunInput {
   readonly started: number
   /** Given whatever is new, which then goes into no pack; for a repair, which needs only some of it. */
   readonly take?: (entry: BlobEntry, stored: Uint8Array) => void
+}
+
+/** Commits what a run has stored so far. */
+export interface Checkpoints {
+  /** Whether another one may be committed. */
+  readonly canCommit: () => boolean
+  /**
+   * Commits the beginning of the image, all of which is durable.
+   *
+   * @returns the session under which the run goes on; undefined when there are no more checkpoints, and it stays.
+   */
+  readonly commit: (image: EncodedImage) => Promise<SessionId | undefined>
 }
 
 /** An image, stored but not committed yet. */
@@ -100,6 +117,7 @@ export class BackupRun {
   #blankBytesDone = 0
   #packsInFlight = 0
   #workersFlushed = 0
+  #checkpointed = { bytesStored: 0, millis: performance.now() }
   #failure: unknown
   #changed: (() => void) | undefined
 
@@ -107,7 +125,7 @@ export class BackupRun {
     this.#input = input
     const { context, session, source, options, workers } = input
     const { keys, config } = context
-    this.#uploader = new PackUploader(context, keys.pack, session.id, this.#abort.signal)
+    this.#uploader = new PackUploader(context, keys.pack, session, this.#abort.signal)
     this.#nodes = new SmallPacks(this.#uploader, keys.pack, config.packBytes, context.random)
     this.#leftovers = new SmallPacks(this.#uploader, keys.pack, config.packBytes, context.random)
     const nodeHasher = createHasher(keys.nodeId)
@@ -179,6 +197,7 @@ export class BackupRun {
         this.#drainSlots()
         continue
       }
+      await this.#checkpointIfDue()
       const worker = await this.#freeWorker()
       this.#assign(worker, item.task)
       if (source.direct === undefined)
@@ -192,6 +211,7 @@ export class BackupRun {
     const { source, context } = this.#input
     const { regionBytes } = context.config
     for (let region = 0, ended = false; !ended; region++) {
+      await this.#checkpointIfDue()
       const worker = await this.#freeWorker()
       const feeder = this.#feeders[worker]!
       for (let at = 0; at < regionBytes && !ended; at += PIECE_BYTES) {
@@ -212,24 +232,54 @@ export class BackupRun {
     await this.#until(() => this.#slots.length === 0)
   }
 
+  /**
+   * Commits what there is, when that is worth it. The workers end what they have been given and hand over their packs,
+   * so that the tree so far is that of the image's beginning, and all of it can be made durable.
+   */
+  async #checkpointIfDue(): Promise<void> {
+    const { checkpoints, options } = this.#input
+    const { checkpointBytes = DEFAULT_CHECKPOINT_BYTES, checkpointSeconds = DEFAULT_CHECKPOINT_SECONDS } =
+      options
+    const bytes = this.#uploader.bytesStored - this.#checkpointed.bytesStored
+    const seconds = (performance.now() - this.#checkpointed.millis) / 1000
+    const due = bytes >= checkpointBytes || (bytes > 0 && seconds >= checkpointSeconds)
+    if (!due || checkpoints === undefined || !checkpoints.canCommit()) return
+    await this.#flushWorkers()
+    assert(this.#slots.length === 0, 'a region is under way although all workers have ended theirs')
+    const image = await this.#encoded(this.#tree.copy(), this.#digest.copy(), this.#bytesCovered)
+    const next = await checkpoints.commit(image)
+    if (next !== undefined) this.#uploader.continueAs(next)
+    this.#checkpointed = { bytesStored: this.#uploader.bytesStored, millis: performance.now() }
+  }
+
   async #finish(): Promise<EncodedImage> {
-    for (const { post } of this.#pool.links) post({ type: 'flush' })
-    await this.#until(() => this.#workersFlushed === this.#pool.links.length && this.#packsInFlight === 0)
-    const root = this.#tree.finish((kind) => blankLeaf(kind, this.#sizeBytes))
-    this.#leftovers.flush()
-    this.#nodes.flush()
-    await this.#uploader.finish()
-    this.#throwIfFailed()
+    await this.#flushWorkers()
     assert(
       this.#bytesCovered === this.#sizeBytes,
       `the tree covers ${this.#bytesCovered} of ${this.#sizeBytes} bytes`,
     )
+    return await this.#encoded(this.#tree, this.#digest, this.#sizeBytes)
+  }
+
+  async #flushWorkers(): Promise<void> {
+    this.#workersFlushed = 0
+    for (const { post } of this.#pool.links) post({ type: 'flush' })
+    await this.#until(() => this.#workersFlushed === this.#pool.links.length && this.#packsInFlight === 0)
+  }
+
+  /** Makes an image durable whose regions have all been encoded. */
+  async #encoded(tree: TreeBuilder, digest: ImageDigest, sizeBytes: number): Promise<EncodedImage> {
+    const root = tree.finish((kind) => blankLeaf(kind, sizeBytes))
+    this.#leftovers.flush()
+    this.#nodes.flush()
+    await this.#uploader.finish()
+    this.#throwIfFailed()
     return {
-      sizeBytes: this.#sizeBytes,
+      sizeBytes,
       root: root === undefined ? undefined : nodeIdFrom(root),
-      digest: this.#digest.finish(this.#sizeBytes),
-      badRanges: this.#badRanges,
-      stats: { ...this.#totals, bytesTotal: this.#sizeBytes, bytesStored: this.#uploader.bytesStored },
+      digest: digest.finish(sizeBytes),
+      badRanges: [...this.#badRanges],
+      stats: { ...this.#totals, bytesTotal: sizeBytes, bytesStored: this.#uploader.bytesStored },
     }
   }
 
@@ -352,6 +402,7 @@ export class BackupRun {
       this.#takeOver(pack.id, file, ({ id, type, codec, rawBytes }, stored) =>
         this.#leftovers.append(id, type, codec, stored, rawBytes),
       )
+      this.#packMemory.release(pack.memory)
       return
     }
     await this.#uploader.put(pack.id, file)

@@ -23,9 +23,9 @@ import {
 import { loadClaims } from '../index/load-claims.ts'
 import { PROGRAM } from '../program.ts'
 import { isoWithOffset } from '../session/iso-time.ts'
-import { WriterSession } from '../session/writer-session.ts'
 import { workerCount } from '../workers/worker-pool.ts'
-import { BackupRun } from './backup-run.ts'
+import { BackupRun, type EncodedImage } from './backup-run.ts'
+import { BackupSessions } from './backup-sessions.ts'
 
 /** What a backup needs of an open repository. */
 export interface BackupContext {
@@ -53,42 +53,67 @@ export async function backup(
   const started = performance.now()
   const time = isoWithOffset(context.now())
   const name = options.name ?? source.info.label
-  const signal = options.signal ?? new AbortController().signal
+  const fenced = new AbortController()
+  const signal = AbortSignal.any([
+    options.signal ?? new AbortController().signal,
+    // A session that was ended while the backup ran can only fail at its commit, hours later.
+    fenced.signal,
+  ])
   signal.throwIfAborted()
+  const sessions = await BackupSessions.begin(context, options, signal, (error) => fenced.abort(error))
+  try {
+    const { chunker, regionBytes } = context.config
+    const claims = await loadClaims(context, workers, chunker, regionBytes, signal)
+    const parent = await context.findParent(name)
+    const { label, kind, logicalSectorBytes, physicalSectorBytes } = source.info
+    const describe = (image: EncodedImage, checkpoint: boolean): Snapshot => ({
+      id: sessions.current.id,
+      name,
+      host: options.host ?? hostname(),
+      time,
+      tags: options.tags ?? [],
+      parent: parent?.id,
+      program: PROGRAM,
+      volumes: [
+        {
+          sizeBytes: image.sizeBytes,
+          root: image.root,
+          imageDigest: image.digest,
+          source: { kind, label, logicalSectorBytes, physicalSectorBytes },
+          badRanges: image.badRanges,
+        },
+      ],
+      checkpoint,
+      stats: { ...image.stats, seconds: (performance.now() - started) / 1000 },
+    })
 
-  const session = await WriterSession.begin(context, context.random, signal)
-  const { chunker, regionBytes } = context.config
-  const claims = await loadClaims(context, workers, chunker, regionBytes, signal)
-  const parent = await context.findParent(name)
-
-  const run = new BackupRun({ context, source, options, session, claims, workers, signal, started })
-  const image = await run.encodeImage()
-  await source.assertUnchanged()
-  signal.throwIfAborted()
-
-  const { label, kind, logicalSectorBytes, physicalSectorBytes } = source.info
-  const snapshot: Snapshot = {
-    id: session.id,
-    name,
-    host: options.host ?? hostname(),
-    time,
-    tags: options.tags ?? [],
-    parent: parent?.id,
-    program: PROGRAM,
-    volumes: [
-      {
-        sizeBytes: image.sizeBytes,
-        root: image.root,
-        imageDigest: image.digest,
-        source: { kind, label, logicalSectorBytes, physicalSectorBytes },
-        badRanges: image.badRanges,
+    const run = new BackupRun({
+      context,
+      source,
+      options,
+      session: sessions.current.id,
+      checkpoints: {
+        canCommit: () => sessions.canCheckpoint,
+        commit: async (image) =>
+          (await sessions.checkpoint(() => describe(image, true))) ? sessions.current.id : undefined,
       },
-    ],
-    stats: { ...image.stats, seconds: (performance.now() - started) / 1000 },
+      claims,
+      workers,
+      signal,
+      started,
+    })
+    const image = await run.encodeImage()
+    await source.assertUnchanged()
+    signal.throwIfAborted()
+    const snapshot = describe(image, false)
+    run.reportCommit(image.sizeBytes)
+    await sessions.current.commit(snapshot, signal)
+    await sessions.forgetCheckpoint()
+    return snapshot
+  } catch (error) {
+    await sessions.current.abandon()
+    throw error
   }
-  run.reportCommit(image.sizeBytes)
-  await session.commit(snapshot, signal)
-  return snapshot
 }
 
 /** Refuses what could be written into a snapshot but not be read from it again. */
@@ -103,6 +128,10 @@ function assertOptions(source: BlockSource, options: BackupOptions): void {
     throw wrong(`A tag has 1 to ${MAX_TAG_LENGTH} characters.`)
   if (onReadError !== 'stop' && onReadError !== 'record')
     throw wrong(`What is done with read errors is 'stop' or 'record', not '${String(onReadError)}'.`)
+  const { checkpointBytes = 1, checkpointSeconds = 1, heartbeatSeconds = 1 } = options
+  for (const [name, value] of Object.entries({ checkpointBytes, checkpointSeconds, heartbeatSeconds })) {
+    if (typeof value !== 'number' || !(value > 0)) throw wrong(`${name} must be more than 0, not ${value}.`)
+  }
   assertSourceInfo(source, wrong)
 }
 

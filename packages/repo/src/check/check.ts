@@ -3,6 +3,7 @@ import {
   PlatterError,
   type ReadableStore,
   type RecordSealer,
+  type SessionId,
   type SnapshotId,
 } from '@platter/core'
 import type { CheckOptions, CheckProgress, CheckReport } from '../api/check-types.ts'
@@ -12,11 +13,21 @@ import type { RepositoryConfig } from '../config/repository-config.ts'
 import type { RepositoryKeys } from '../config/repository-keys.ts'
 import { decodeIndexSegment, type IndexSegment } from '../format/index-segment.ts'
 import { MAX_INDEX_SEGMENT_BYTES } from '../format/limits.ts'
-import { DAMAGE_PREFIX, KEYS_PREFIX, keySlotName, packName, snapshotName } from '../format/object-names.ts'
+import {
+  DAMAGE_PREFIX,
+  indexSessionOfName,
+  KEYS_PREFIX,
+  keySlotName,
+  packName,
+  snapshotName,
+} from '../format/object-names.ts'
+import { type GcState, readGcState } from '../gc/gc-state.ts'
+import { SessionTrust } from '../gc/session-trust.ts'
 import { ChunkIndex } from '../index/chunk-index.ts'
 import { IndexComparison } from '../index/index-comparison.ts'
 import { listIndexSegments } from '../index/load-index.ts'
 import { loadKeySlots } from '../keys/load-slots.ts'
+import { BlobReader } from '../pack/blob-reader.ts'
 import { listPacks, listQuarantined } from '../pack/list-packs.ts'
 import { fetchPackDirectory } from '../pack/pack-directory.ts'
 import { restore } from '../restore/restore.ts'
@@ -32,6 +43,8 @@ import { verifyPacks } from './verify-packs.ts'
 
 /** What a drill finds out about the snapshot; all else says that it could not be tried. */
 const DRILL_FAILURES: ReadonlySet<string> = new Set([...DAMAGE, 'ERR_DIGEST_MISMATCH'])
+/** Times a repository is looked at while prunes run. */
+const MAX_TRIES = 3
 /** Store requests under way at once. */
 const CONCURRENCY = 8
 
@@ -55,8 +68,12 @@ class Check {
   readonly #signal: AbortSignal
   /** Whether a pack's data is to be read; undefined when no data is. */
   readonly #isChosen: ((id: PackId) => boolean) | undefined
-  readonly #findings = new Findings()
+  #findings = new Findings()
   readonly #started = performance.now()
+  /** Packs of the index, by number, that only a session ended by a prune lists. */
+  readonly #fencedPacks = new Set<number>()
+  /** Packs of the index, by number, that are not there. */
+  readonly #absentPacks = new Set<number>()
   #packsRead = 0
   #bytesRead = 0
   #lastProgress = 0
@@ -68,7 +85,22 @@ class Check {
     this.#isChosen = choosePacks(options.readData ?? false)
   }
 
+  /** A prune that ran meanwhile makes what was listed before seem damaged, so it is looked at again. */
   async run(): Promise<CheckReport> {
+    const { store } = this.#context
+    for (let tries = 1; ; tries++) {
+      const before = await readGcState(store, this.#signal)
+      const report = await this.#look()
+      if (report.findings.length === 0 || tries === MAX_TRIES) return report
+      const after = await readGcState(store, this.#signal)
+      if (sameState(before, after)) return report
+      this.#findings = new Findings()
+      this.#packsRead = 0
+      this.#bytesRead = 0
+    }
+  }
+
+  async #look(): Promise<CheckReport> {
     const snapshots = await this.#checkSnapshots()
     await this.#checkMarks()
     await this.#checkKeySlots()
@@ -142,13 +174,33 @@ class Check {
         return undefined
       }
     }
+    const trust = await SessionTrust.list(this.#context, this.#signal)
     const segments: IndexSegment[] = []
     let done = 0
+    let packs = 0
+    this.#fencedPacks.clear()
+    this.#absentPacks.clear()
     for await (const segment of mapConcurrently(stats, CONCURRENCY, read)) {
-      if (segment !== undefined) segments.push(segment)
+      const session = indexSessionOfName(stats[done]!.name)!
       this.#progress('index', ++done, stats.length)
+      if (segment === undefined) continue
+      segments.push(segment)
+      const isFenced = await this.#isFenced(trust, session)
+      for (const _ of segment.packs) {
+        if (isFenced) this.#fencedPacks.add(packs)
+        packs++
+      }
     }
     return new ChunkIndex(segments)
+  }
+
+  async #isFenced(trust: SessionTrust, session: SessionId): Promise<boolean> {
+    try {
+      return (await trust.standing(session, this.#signal)) === 'fenced'
+    } catch (error) {
+      this.#report(error, snapshotName(session))
+      return false
+    }
   }
 
   /** Compares the index with the packs that are there, and with their directories. */
@@ -179,6 +231,9 @@ class Check {
       const { id } = index.packs[number]!
       const object = packName(id)
       if (!sizes.has(id)) {
+        this.#absentPacks.add(number)
+        // A writer that a prune ended may list, late, packs that are long gone. That alone harms nobody.
+        if (this.#fencedPacks.has(number)) return
         const message = `The pack ${object} is missing; the index names it.`
         this.#findings.add({ key: object, code: 'ERR_CORRUPT_PACK', message, object })
       } else if (listing === 'false') {
@@ -211,7 +266,8 @@ class Check {
     try {
       const snapshot = await catalog.resolve(id, this.#signal)
       const { workers } = this.#options
-      await restore({ store, config, keys, index }, snapshot, new NullTarget(), {
+      const reader = new BlobReader(store, index, keys)
+      await restore({ store, config, keys, reader }, snapshot, new NullTarget(), {
         ...(workers === undefined ? {} : { workers }),
         signal: this.#signal,
         onProgress: ({ bytesDone, bytesTotal }) => this.#progress('drill', bytesDone, bytesTotal),
@@ -227,7 +283,15 @@ class Check {
 
   async #checkTrees(snapshots: readonly Snapshot[], index: ChunkIndex): Promise<number> {
     const { store, keys, config } = this.#context
-    const checker = new TreeChecker(store, index, keys, config.regionBytes, this.#findings, this.#signal)
+    const checker = new TreeChecker(
+      store,
+      index,
+      keys,
+      config.regionBytes,
+      this.#findings,
+      this.#signal,
+      this.#absentPacks,
+    )
     let done = 0
     for (const snapshot of snapshots) {
       await checker.check(snapshot)
@@ -251,4 +315,8 @@ class Check {
     this.#lastProgress = now
     onProgress({ phase, done, total, bytesRead: this.#bytesRead })
   }
+}
+
+function sameState(a: GcState, b: GcState): boolean {
+  return a.newest === b.newest && a.newestSwept === b.newestSwept && a.idle === b.idle
 }

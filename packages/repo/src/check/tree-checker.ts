@@ -24,6 +24,7 @@ export class TreeChecker {
   readonly #signal: AbortSignal
   readonly #sound = new Set<string>()
   readonly #seen: Uint8Array
+  readonly #absentPacks: ReadonlySet<number>
   /** Distinct chunks seen so far. */
   chunks = 0
 
@@ -34,12 +35,14 @@ export class TreeChecker {
     regionBytes: number,
     findings: Findings,
     signal: AbortSignal,
+    absentPacks: ReadonlySet<number>,
   ) {
     this.#reader = new BlobReader(store, index, keys)
     this.#index = index
     this.#regionBytes = regionBytes
     this.#findings = findings
     this.#signal = signal
+    this.#absentPacks = absentPacks
     this.#seen = new Uint8Array(index.size)
   }
 
@@ -103,7 +106,9 @@ export class TreeChecker {
 
   /** Whether the index has a blob, of the right length, in a pack without findings. */
   #blob(id: Uint8Array, type: 0 | 1, snapshot: Snapshot, length?: number): boolean {
-    const entry = this.#index.find(id)
+    let entry = this.#index.find(id)
+    while (entry >= 0 && this.#absentPacks.has(this.#index.packOf(entry)))
+      entry = this.#index.findNext(id, entry)
     const hex = Buffer.from(id).toString('hex')
     if (entry < 0) {
       this.#report(missingBlob(id, type), snapshot, hex)

@@ -50,3 +50,13 @@ export const MIN_KEY_FILE_BYTES = 32
 export const MAX_KEY_FILE_BYTES: number = 64 * KIB
 /** Longest passphrase, as UTF-8. */
 export const MAX_PASSPHRASE_BYTES: number = 64 * KIB
+/** Longest fence: a longer object in a snapshot's place is a snapshot, and need not be read to know that. */
+export const MAX_FENCE_BYTES = 256
+/** Packs that one generation of garbage collection condemns. */
+export const MAX_CONDEMNED_PACKS = 100_000
+/** Index entries after which an index segment is written, however few packs it lists. */
+export const ENTRIES_PER_INDEX_SEGMENT = 1_000_000
+/** Index segments that one generation of garbage collection replaces. */
+export const MAX_REPLACED_SEGMENTS = 50_000
+/** Space a store keeps back, so that a prune can begin when it is full. */
+export const RESERVE_BYTES: number = 4 * MIB

@@ -10,6 +10,9 @@ export const FORGET_PREFIX = 'forget/'
 export const DAMAGE_PREFIX = 'damage/'
 export const QUARANTINE_PREFIX = 'quarantine/'
 export const KEYS_PREFIX = 'keys/'
+export const GC_PREFIX = 'gc/'
+/** Number of the session record that says that the writer has given up. */
+export const END_INTENT = 999_999
 
 export function packName(id: PackId): string {
   return `${PACKS_PREFIX}${id.slice(0, 2)}/${id}`
@@ -83,4 +86,28 @@ export function quarantinedIdOfName(name: string): PackId | undefined {
 /** Id of the key slot that an object name names, or undefined. */
 export function keySlotIdOfName(name: string): KeySlotId | undefined {
   return /^keys\/([0-9a-f]{32})$/.exec(name)?.[1] as KeySlotId | undefined
+}
+
+/** Session and number of a session record's name, or undefined. */
+export function intentOfName(
+  name: string,
+): { readonly session: SessionId; readonly intent: number } | undefined {
+  const match = /^sessions\/([0-9a-f]{32})\/([0-9]{6})$/.exec(name)
+  return match === null ? undefined : { session: match[1] as SessionId, intent: Number(match[2]) }
+}
+
+/** The three objects of a generation of garbage collection, in the order in which they are created. */
+export type GcStep = 'mark' | 'sweep' | 'done'
+
+/** @param generation counts from 1. */
+export function gcName(generation: number, step: GcStep): string {
+  return `${GC_PREFIX}${generation}.${step}`
+}
+
+/** Generation and step of an object under `gc/`, or undefined. */
+export function gcStepOfName(
+  name: string,
+): { readonly generation: number; readonly step: GcStep } | undefined {
+  const match = /^gc\/([1-9][0-9]{0,14})\.(mark|sweep|done)$/.exec(name)
+  return match === null ? undefined : { generation: Number(match[1]), step: match[2] as GcStep }
 }

@@ -43,6 +43,7 @@ export function encodeSnapshot(snapshot: Snapshot, records: RecordSealer): Uint8
       badRanges: volume.badRanges.map(({ offset, length }) => [offset, length]),
     })),
     stats: { ...snapshot.stats },
+    ...(snapshot.checkpoint ? { checkpoint: true } : {}),
   })
   return records.seal(RECORD_TYPE.snapshot, snapshotName(snapshot.id), payload)
 }
@@ -115,6 +116,7 @@ function readSnapshot(id: SnapshotId, record: RecordReader): Snapshot {
     parent: record.isNull('parent') ? undefined : parseSessionId(record.string('parent')),
     program: record.string('program'),
     volumes,
+    checkpoint: record.has('checkpoint') && record.boolean('checkpoint'),
     stats: readStats(record.record('stats')),
   }
 }

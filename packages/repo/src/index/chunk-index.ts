@@ -49,6 +49,29 @@ export class ChunkIndex {
     return this.#findFrom(id, -1)
   }
 
+  /**
+   * Like `find`, for the id numbered `i` of ids that stand one after the other; faster where there are many.
+   *
+   * @param words the ids' memory, eight words each.
+   */
+  findNumbered(words: Uint32Array, i: number): number {
+    const at = i * 8
+    const first = words[at]!
+    const swapped =
+      ((first << 24) | ((first & 0xff00) << 8) | ((first >>> 8) & 0xff00) | (first >>> 24)) >>> 0
+    const group = this.#groupShift === 32 ? 0 : swapped >>> this.#groupShift
+    const ids = this.#idWords
+    const end = this.#groupStarts[group + 1]!
+    for (let entry = this.#groupStarts[group]!; entry < end; entry++) {
+      const from = entry * 8
+      if (ids[from] !== first) continue
+      let word = 1
+      while (word < 8 && ids[from + word] === words[at + word]) word++
+      if (word === 8) return entry
+    }
+    return -1
+  }
+
   /** Number of the next entry with the same id after entry `after`, or -1. */
   findNext(id: Uint8Array, after: number): number {
     return this.#findFrom(id, after)
@@ -57,6 +80,16 @@ export class ChunkIndex {
   /** Id of an entry, as a view. */
   id(entry: number): Uint8Array {
     return this.#ids.subarray(entry * HASH_BYTES, (entry + 1) * HASH_BYTES)
+  }
+
+  /** Number of an entry's pack in `packs`; cheaper than its whole location. */
+  packOf(entry: number): number {
+    return this.#places[entry * 4]!
+  }
+
+  /** Stored length of an entry's blob in bytes. */
+  storedBytesOf(entry: number): number {
+    return this.#places[entry * 4 + 2]!
   }
 
   /** Where an entry's blob is. */

@@ -1,7 +1,10 @@
-import { HASH_BYTES } from '@platter/core'
+import { HASH_BYTES, type PackId, PlatterError, type SessionId, type StoreStat } from '@platter/core'
 import type { ChunkerSettings } from '../config/repository-config.ts'
 import { MIN_HOLE_BYTES } from '../format/limits.ts'
+import { indexSessionOfName } from '../format/object-names.ts'
 import type { SealedStore } from '../format/sealed-store.ts'
+import { readGcState, readMark } from '../gc/gc-state.ts'
+import { SessionTrust } from '../gc/session-trust.ts'
 import { ClaimTable } from './claim-table.ts'
 import { listIndexSegments, readIndexSegments } from './load-index.ts'
 
@@ -34,7 +37,14 @@ export class Claims {
 /** Bytes an index entry takes at least, for guessing how many a segment of some size has. */
 const ENTRY_BYTES = HASH_BYTES + 20
 
-/** Reads the whole index into a claim table, one segment after the other. */
+/** Times the index is read again because a collector replaced segments meanwhile. */
+const MAX_TRIES = 8
+
+/**
+ * Reads what of the index a writer may rely on into a claim table, one segment after the other. Left out is what
+ * a collector may be about to remove: segments of fenced sessions, and packs condemned in a generation of garbage
+ * collection that is not done.
+ */
 export async function loadClaims(
   objects: SealedStore,
   workers: number,
@@ -42,11 +52,34 @@ export async function loadClaims(
   regionBytes: number,
   signal: AbortSignal,
 ): Promise<Claims> {
-  const stats = await listIndexSegments(objects, signal)
+  const reserve = claimReserve(workers, chunker, regionBytes)
+  for (let attempt = 1; ; attempt++) {
+    try {
+      return await loadOnce(objects, reserve, signal)
+    } catch (error) {
+      if (!PlatterError.is(error, 'ERR_NOT_FOUND') || attempt === MAX_TRIES) throw error
+    }
+  }
+}
+
+async function loadOnce(objects: SealedStore, reserve: number, signal: AbortSignal): Promise<Claims> {
+  // In this order: a generation seen as done has removed its entries before the index is listed.
+  const condemned = await condemnedPacks(objects, signal)
+  const listed = await listIndexSegments(objects, signal)
+  const trust = await SessionTrust.list(objects, signal)
+  const stats: StoreStat[] = []
+  for (const stat of listed) {
+    if (await isTrusted(trust, indexSessionOfName(stat.name)!, signal)) stats.push(stat)
+  }
   const known = Math.ceil(stats.reduce((sum, { sizeBytes }) => sum + sizeBytes, 0) / ENTRY_BYTES)
-  const claims = new Claims(known, claimReserve(workers, chunker, regionBytes))
-  for await (const { ids } of readIndexSegments(objects, stats, signal)) {
-    for (let at = 0; at < ids.length; at += HASH_BYTES) claims.table.claim(ids.subarray(at, at + HASH_BYTES))
+  const claims = new Claims(known, reserve)
+  for await (const segment of readIndexSegments(objects, stats, signal)) {
+    const { ids, packs } = segment
+    const all = !packs.some(({ id }) => condemned.has(id))
+    for (let i = 0; i < segment.entryCount; i++) {
+      if (all || !condemned.has(packs[segment.entry(i).pack]!.id))
+        claims.table.claim(ids.subarray(i * HASH_BYTES, (i + 1) * HASH_BYTES))
+    }
   }
   return claims
 }
@@ -57,4 +90,19 @@ export function claimReserve(workers: number, chunker: ChunkerSettings, regionBy
   const claimsPerRegion =
     Math.ceil(regionBytes / chunker.minBytes) + Math.ceil(regionBytes / MIN_HOLE_BYTES) + 1024
   return 2 * Math.max(1, workers) * claimsPerRegion
+}
+
+async function condemnedPacks(objects: SealedStore, signal: AbortSignal): Promise<ReadonlySet<PackId>> {
+  const { newest, idle } = await readGcState(objects.store, signal)
+  return new Set(idle ? [] : (await readMark(objects, newest, signal)).condemned)
+}
+
+/** A fence that cannot be read is one: what is left out is stored again, which costs space and nothing else. */
+async function isTrusted(trust: SessionTrust, session: SessionId, signal: AbortSignal): Promise<boolean> {
+  try {
+    return (await trust.standing(session, signal)) !== 'fenced'
+  } catch (error) {
+    if (PlatterError.is(error, 'ERR_CORRUPT_RECORD')) return false
+    throw error
+  }
 }

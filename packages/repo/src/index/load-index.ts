@@ -1,4 +1,4 @@
-import type { StoreStat } from '@platter/core'
+import { PlatterError, type StoreStat } from '@platter/core'
 import { mapConcurrently } from '../concurrency/map-concurrently.ts'
 import { decodeIndexSegment, type IndexSegment } from '../format/index-segment.ts'
 import { MAX_INDEX_SEGMENT_BYTES } from '../format/limits.ts'
@@ -35,15 +35,39 @@ export async function* readIndexSegments(
   yield* mapConcurrently(stats, CONCURRENCY, read)
 }
 
-/** All index segments as one index for looking blobs up. @throws ERR_CORRUPT_INDEX, and what the store throws. */
+/** Times segments are listed again because a collector replaced some meanwhile. */
+const MAX_TRIES = 8
+
+/** An index, and the names of the segments it was made of. */
+export interface LoadedIndex {
+  readonly names: string
+  readonly index: ChunkIndex
+}
+
+/**
+ * All index segments as one index for looking blobs up. Readers need those of fenced sessions too: a snapshot may
+ * rely on a pack that was known to its writer before that pack's own session was fenced.
+ *
+ * @param known what was loaded before; given back when the segments are the same.
+ * @throws ERR_CORRUPT_INDEX, and what the store throws.
+ */
 export async function loadChunkIndex(
   objects: SealedStore,
-  stats: readonly StoreStat[],
+  known: LoadedIndex | undefined,
   signal?: AbortSignal,
-): Promise<ChunkIndex> {
-  const segments: IndexSegment[] = []
-  for await (const segment of readIndexSegments(objects, stats, signal)) segments.push(segment)
-  return new ChunkIndex(segments)
+): Promise<LoadedIndex> {
+  for (let attempt = 1; ; attempt++) {
+    const stats = await listIndexSegments(objects, signal)
+    const names = stats.map(({ name }) => name).join()
+    if (known?.names === names) return known
+    try {
+      const segments: IndexSegment[] = []
+      for await (const segment of readIndexSegments(objects, stats, signal)) segments.push(segment)
+      return { names, index: new ChunkIndex(segments) }
+    } catch (error) {
+      if (!PlatterError.is(error, 'ERR_NOT_FOUND') || attempt === MAX_TRIES) throw error
+    }
+  }
 }
 
 function callOptions(signal: AbortSignal | undefined): { readonly signal?: AbortSignal } {

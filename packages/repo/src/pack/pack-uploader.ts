@@ -1,4 +1,5 @@
 import {
+  assert,
   type PackId,
   PlatterError,
   type SessionId,
@@ -6,7 +7,7 @@ import {
   type WritableStore,
 } from '@platter/core'
 import { decodeIndexSegment, encodeIndexSegment, type IndexedPack } from '../format/index-segment.ts'
-import { PACKS_PER_INDEX_SEGMENT } from '../format/limits.ts'
+import { ENTRIES_PER_INDEX_SEGMENT, PACKS_PER_INDEX_SEGMENT } from '../format/limits.ts'
 import { indexSegmentName, packName } from '../format/object-names.ts'
 import { packSuite } from '../format/pack-cipher.ts'
 import {
@@ -28,10 +29,12 @@ const CONCURRENCY = 3
 export class PackUploader {
   readonly #objects: SealedStore<WritableStore>
   readonly #packKey: Uint8Array | undefined
-  readonly #session: SessionId
+  #session: SessionId
   #signal: AbortSignal | undefined
   readonly #running = new Set<Promise<void>>()
   #stored: IndexedPack[] = []
+  #storedEntries = 0
+  readonly #packsPerSegment: number
   #segments = 0
   #segmentWrite: Promise<void> = Promise.resolve()
   #failure: unknown
@@ -43,10 +46,12 @@ export class PackUploader {
     packKey: Uint8Array | undefined,
     session: SessionId,
     signal: AbortSignal,
+    packsPerSegment: number = PACKS_PER_INDEX_SEGMENT,
   ) {
     this.#objects = objects
     this.#packKey = packKey
     this.#session = session
+    this.#packsPerSegment = packsPerSegment
     this.#signal = signal
   }
 
@@ -70,19 +75,32 @@ export class PackUploader {
     await put
   }
 
-  /** Resolves when a put would not have to wait: whoever makes packs quicker than they are stored waits here. */
+  /** What is stored from now on is listed by another session; nothing is unfinished when this is called. */
+  continueAs(session: SessionId): void {
+    assert(this.#stored.length === 0 && this.#running.size === 0, 'a session ends with packs under way')
+    this.#session = session
+    this.#segments = 0
+  }
+
+  /** Lists a pack that is in the store already. Its entries are the caller's to have checked. */
+  list(pack: IndexedPack): void {
+    this.#stored.push(pack)
+    this.#storedEntries += pack.entries.length
+    if (this.#stored.length >= this.#packsPerSegment || this.#storedEntries >= ENTRIES_PER_INDEX_SEGMENT)
+      this.#writeSegment()
+  }
+
+  /**
+   * Resolves when a put would not have to wait: whoever makes packs quicker than they are stored waits here.
+   *
+   * @throws the first failure of any put.
+   */
   async room(): Promise<void> {
     while (this.#running.size >= CONCURRENCY) await Promise.race(this.#running)
     if (this.#failure !== undefined) throw this.#failure
   }
 
-  /** Lists a pack that is in the store already. Its entries are the caller's to have checked. */
-  relist(pack: IndexedPack): void {
-    this.#stored.push(pack)
-    if (this.#stored.length >= PACKS_PER_INDEX_SEGMENT) this.#writeSegment()
-  }
-
-  /** Index segments written, or about to be. */
+  /** Index segments of this session written, or about to be. */
   get segments(): number {
     return this.#segments
   }
@@ -124,8 +142,7 @@ export class PackUploader {
       const name = packName(pack.id)
       await this.#objects.store.putIfAbsent(name, [file], this.#callOptions)
       this.#bytesStored += file.length
-      this.#stored.push(pack)
-      if (this.#stored.length >= PACKS_PER_INDEX_SEGMENT) this.#writeSegment()
+      this.list(pack)
     } catch (error) {
       this.#failure ??= error
       throw error
@@ -140,6 +157,7 @@ export class PackUploader {
     if (this.#stored.length === 0) return
     const packs = this.#stored
     this.#stored = []
+    this.#storedEntries = 0
     const name = indexSegmentName(this.#session, this.#segments++)
     const { records } = this.#objects
     const parts = encodeIndexSegment(name, packs, records)

@@ -126,7 +126,7 @@ async function fromCuts(input: HealInput, source: BlockSource, losses: Losses): 
     context,
     source,
     options,
-    session: { id: session },
+    session,
     claims,
     workers,
     signal,

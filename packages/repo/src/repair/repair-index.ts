@@ -19,10 +19,11 @@ import { IndexComparison, type PackListing } from '../index/index-comparison.ts'
 import { listPacks, listQuarantined } from '../pack/list-packs.ts'
 import { fetchPackDirectory } from '../pack/pack-directory.ts'
 import { PackUploader } from '../pack/pack-uploader.ts'
-import { WriterSession } from '../session/writer-session.ts'
+import type { WriterSession } from '../session/writer-session.ts'
 import { assertNoUnfinishedPrune } from './condemned-packs.ts'
 import { type NamedSegment, packsOf, readAllSegments, removeSegments } from './index-segments.ts'
 import { RepairReporter } from './repair-progress.ts'
+import { underSession } from './repair-session.ts'
 
 const CONCURRENCY = 8
 
@@ -32,6 +33,7 @@ export interface RepairIndexContext {
   readonly records: RecordSealer
   readonly keys: RepositoryKeys
   readonly random: RandomSource
+  readonly now: () => Date
 }
 
 /** Makes the index anew from the packs, as far as it is damaged; see `Repository.repairIndex`. */
@@ -45,7 +47,7 @@ export async function repairIndex(
 class IndexRepair {
   readonly #context: RepairIndexContext
   readonly #options: RepairIndexOptions
-  readonly #signal: AbortSignal
+  #signal: AbortSignal
   readonly #reporter: RepairReporter
   readonly #started = performance.now()
   /** Packs whose directory cannot be read, and why. */
@@ -61,9 +63,15 @@ class IndexRepair {
   }
 
   async run(): Promise<RepairIndexReport> {
-    const { store, random } = this.#context
     const { dryRun = false } = this.#options
-    const session = dryRun ? undefined : await WriterSession.begin(this.#context, random, this.#signal)
+    return await underSession(this.#context, { dryRun, signal: this.#signal }, async (session, signal) => {
+      this.#signal = signal
+      return await this.#repair(session)
+    })
+  }
+
+  async #repair(session: WriterSession | undefined): Promise<RepairIndexReport> {
+    const { store } = this.#context
     await assertNoUnfinishedPrune(store, this.#signal)
     if (session !== undefined)
       this.#uploader = new PackUploader(this.#context, this.#context.keys.pack, session.id, this.#signal)
@@ -90,7 +98,7 @@ class IndexRepair {
     const missing = new Set(index.packs.filter(({ id }) => !sizes.has(id)).map(({ id }) => packName(id)))
     const inIndex = (id: PackId): boolean => comparison.lists(id)
     return {
-      dryRun,
+      dryRun: session === undefined,
       packs: sizes.size,
       packsListed: this.#listed.size,
       packsMissing: [...missing],
@@ -184,7 +192,7 @@ class IndexRepair {
 
   #relist(pack: IndexedPack): void {
     this.#listed.add(pack.id)
-    this.#uploader?.relist(pack)
+    this.#uploader?.list(pack)
   }
 
   #damagedPacks(wanted: (id: PackId) => boolean): DamagedPack[] {

@@ -28,7 +28,7 @@ import type { BlobReader } from '../pack/blob-reader.ts'
 import { listPacks, listQuarantined } from '../pack/list-packs.ts'
 import { PackUploader } from '../pack/pack-uploader.ts'
 import { SmallPacks } from '../pack/small-packs.ts'
-import { WriterSession } from '../session/writer-session.ts'
+import type { WriterSession } from '../session/writer-session.ts'
 import { readDamageMarks, writeDamageMark } from '../snapshots/damage-marks.ts'
 import type { SnapshotCatalog } from '../snapshots/snapshot-catalog.ts'
 import { equalRanges } from '../tree/byte-ranges.ts'
@@ -40,6 +40,7 @@ import { ImageSource } from './image-source.ts'
 import { type NamedSegment, packsOf, readAllSegments, removeSegments } from './index-segments.ts'
 import { findLosses, type Losses } from './losses.ts'
 import { RepairReporter } from './repair-progress.ts'
+import { underSession } from './repair-session.ts'
 import { PackSalvager } from './salvage-pack.ts'
 
 /** Where a repair looks for what was lost. */
@@ -78,7 +79,7 @@ export async function repairPacks(
 class PackRepair {
   readonly #context: RepairPacksContext
   readonly #options: Omit<RepairPacksOptions, 'from'>
-  readonly #signal: AbortSignal
+  #signal: AbortSignal
   readonly #workers: number
   readonly #reporter: RepairReporter
   readonly #started = performance.now()
@@ -102,9 +103,15 @@ class PackRepair {
   }
 
   async run(): Promise<RepairPacksReport> {
-    const { store, random, config, keys, codec } = this.#context
     const { dryRun = false } = this.#options
-    const session = dryRun ? undefined : await WriterSession.begin(this.#context, random, this.#signal)
+    return await underSession(this.#context, { dryRun, signal: this.#signal }, async (session, signal) => {
+      this.#signal = signal
+      return await this.#repair(session)
+    })
+  }
+
+  async #repair(session: WriterSession | undefined): Promise<RepairPacksReport> {
+    const { store, random, config, keys, codec } = this.#context
     await assertNoUnfinishedPrune(store, this.#signal)
     const segments = await this.#segments()
     const index = new ChunkIndex(segments.map(({ segment }) => segment))
@@ -130,7 +137,7 @@ class PackRepair {
     const left = session === undefined ? [] : await removeSegments(store, session, replaced, this.#signal)
     this.#reporter.tell('commit', 1, 1)
     return {
-      dryRun,
+      dryRun: session === undefined,
       packs: this.#packsRead,
       bytesRead: this.#reporter.bytesRead,
       packsDamaged,
@@ -345,7 +352,7 @@ class PackRepair {
     for (const { segment } of replaced) {
       for (const pack of packsOf(segment, (id) => !this.#bad.has(id) && !listed.has(id))) {
         listed.add(pack.id)
-        uploader?.relist(pack)
+        uploader?.list(pack)
       }
     }
     return replaced.map(({ name }) => name)

@@ -18,6 +18,8 @@ const CONCURRENCY = 4
 
 /** What a slice's restore needs, before anything is read. */
 export interface SlicePlan {
+  /** The index in which the blobs' places stand. */
+  readonly index: ChunkIndex
   readonly runs: readonly RunAction[]
   readonly blobs: readonly { readonly id: Uint8Array; readonly place: BlobLocation }[]
   /** Stored bytes of the blobs. */
@@ -62,7 +64,7 @@ export function planSlice(
       runs.push({ type: 'write', blob, length })
     }
   }
-  return { runs, blobs, storedBytes }
+  return { index, runs, blobs, storedBytes }
 }
 
 /**
@@ -71,10 +73,10 @@ export function planSlice(
  */
 export async function fetchBlobs(
   plan: SlicePlan,
-  index: ChunkIndex,
   store: ReadableStore,
   signal: AbortSignal,
 ): Promise<{ blobs: FetchedBlob[]; buffers: ArrayBuffer[] }> {
+  const { index } = plan
   const blobs = new Array<FetchedBlob>(plan.blobs.length)
   const buffers: ArrayBuffer[] = []
   const reads = coalesce(plan)

@@ -1,15 +1,13 @@
-import { type BlockTarget, PlatterError, type ReadableStore } from '@platter/core'
+import { type BlockTarget, PlatterError } from '@platter/core'
 import type { RestoreOptions, RestoreStats } from '../api/restore-types.ts'
 import type { ByteRange, Snapshot } from '../api/snapshot-types.ts'
 import { DAMAGE } from '../check/damage.ts'
 import { mapConcurrently } from '../concurrency/map-concurrently.ts'
 import type { RepositoryConfig } from '../config/repository-config.ts'
-import type { RepositoryKeys } from '../config/repository-keys.ts'
 import { BLOB_TYPE } from '../format/blob-entry.ts'
 import { BLOCK_BYTES } from '../format/limits.ts'
 import { RUN, type TreeNode } from '../format/tree-node.ts'
-import type { ChunkIndex } from '../index/chunk-index.ts'
-import { BlobReader } from '../pack/blob-reader.ts'
+import type { BlobReader } from '../pack/blob-reader.ts'
 import { onlyVolume } from '../snapshots/only-volume.ts'
 import { mergedRanges } from '../tree/byte-ranges.ts'
 import { regionsPerNode } from '../tree/tree-shape.ts'
@@ -22,10 +20,8 @@ const PIECE_BYTES = 1024 * 1024
 
 /** What a partial restore needs of an open repository. */
 export interface PartialRestoreContext {
-  readonly store: ReadableStore
   readonly config: RepositoryConfig
-  readonly keys: RepositoryKeys
-  readonly index: ChunkIndex
+  readonly reader: BlobReader
 }
 
 /**
@@ -82,7 +78,7 @@ class PartialRestore {
     this.#target = target
     this.#options = options
     this.#signal = options.signal ?? new AbortController().signal
-    this.#reader = new BlobReader(context.store, context.index, context.keys)
+    this.#reader = context.reader
     this.#tree = new VolumeTree(this.#reader, volume, context.config.regionBytes)
   }
 

@@ -11,12 +11,11 @@ import type { RepositoryKeys } from '../config/repository-keys.ts'
 import { BLOB_TYPE } from '../format/blob-entry.ts'
 import { MAX_CHUNK_BYTES } from '../format/limits.ts'
 import { RUN, type TreeNode } from '../format/tree-node.ts'
-import type { ChunkIndex } from '../index/chunk-index.ts'
-import type { BlobReader } from '../pack/blob-reader.ts'
+import { type BlobReader, isMissing } from '../pack/blob-reader.ts'
 import type { VolumeTree } from '../tree/volume-tree.ts'
 import { WorkerPool } from '../workers/worker-pool.ts'
 import { compareRegion, isZero } from './compare-region.ts'
-import { fetchBlobs, planSlice } from './fetch-slice.ts'
+import { fetchBlobs, planSlice, type SlicePlan } from './fetch-slice.ts'
 import { RegionDigests } from './region-digests.ts'
 import type { RestoreReply, RestoreRequest, RunAction } from './restore-protocol.ts'
 import { SequentialWriter } from './sequential-writer.ts'
@@ -33,8 +32,7 @@ const COMPARE_BYTES = 8 * 1024 * 1024
 
 export interface RestoreRunInput {
   readonly store: ReadableStore
-  readonly index: ChunkIndex
-  /** Finds other copies of what is damaged. */
+  /** Knows the index, and finds other copies of what is damaged or has been moved. */
   readonly reader: BlobReader
   readonly keys: RepositoryKeys
   readonly tree: VolumeTree
@@ -154,9 +152,9 @@ export class RestoreRun {
     leaf: TreeNode,
     same: Uint8Array | undefined,
   ): Promise<void> {
-    const { index, store } = this.#input
+    const { store } = this.#input
     const { offset, length } = slice
-    const plan = planSlice(leaf, slice, index, same)
+    const plan = await this.#plan(leaf, slice, same)
     const worker = await this.#freeWorker()
     await this.#until(
       () => this.#fetchedBytes === 0 || this.#fetchedBytes + plan.storedBytes <= this.#maxFetchedBytes,
@@ -169,7 +167,7 @@ export class RestoreRun {
     this.#sequential?.slice(number, offset + length)
     // Not awaited: while this slice is read from the store, the ones before are decoded. But a worker gets its
     // slices in the image's order: one that came too early could use up all pieces while another waits behind it.
-    const fetching = fetchBlobs(plan, index, store, this.#abort.signal)
+    const fetching = fetchBlobs(plan, store, this.#abort.signal)
     fetching.catch(() => undefined)
     this.#posted[worker] = this.#posted[worker]!.then(async () => {
       const { blobs, buffers } = await fetching
@@ -178,6 +176,18 @@ export class RestoreRun {
         buffers,
       )
     }).catch((error: unknown) => this.#fail(error))
+  }
+
+  /** A prune may have replaced parts of the index while they were read, so what is missing is looked for again. */
+  async #plan(leaf: TreeNode, slice: RegionSlice, same: Uint8Array | undefined): Promise<SlicePlan> {
+    const { reader } = this.#input
+    const { index } = reader
+    try {
+      return planSlice(leaf, slice, index, same)
+    } catch (error) {
+      if (!isMissing(error) || !(await reader.reload(index))) throw error
+      return planSlice(leaf, slice, reader.index, same)
+    }
   }
 
   /** Makes the holes of a region read as zeros, and counts them. */

@@ -3,8 +3,7 @@ import type { RestoreOptions, RestoreStats } from '../api/restore-types.ts'
 import type { Snapshot } from '../api/snapshot-types.ts'
 import type { RepositoryConfig } from '../config/repository-config.ts'
 import type { RepositoryKeys } from '../config/repository-keys.ts'
-import type { ChunkIndex } from '../index/chunk-index.ts'
-import { BlobReader } from '../pack/blob-reader.ts'
+import type { BlobReader } from '../pack/blob-reader.ts'
 import { onlyVolume } from '../snapshots/only-volume.ts'
 import { VolumeTree } from '../tree/volume-tree.ts'
 import { workerCount } from '../workers/worker-pool.ts'
@@ -15,7 +14,7 @@ export interface RestoreContext {
   readonly store: ReadableStore
   readonly config: RepositoryConfig
   readonly keys: RepositoryKeys
-  readonly index: ChunkIndex
+  readonly reader: BlobReader
 }
 
 /** Restores a snapshot's volume to a target; see `Repository.restore`. */
@@ -40,13 +39,11 @@ export async function restore(
       { expected: volume.sizeBytes, actual: capacityBytes },
     )
   }
-  const { store, config, keys, index } = context
-  const reader = new BlobReader(store, index, keys)
+  const { store, config, keys, reader } = context
   const run = new RestoreRun({
     store,
-    index,
-    keys,
     reader,
+    keys,
     tree: new VolumeTree(reader, volume, config.regionBytes),
     volume,
     target,

@@ -33,7 +33,7 @@ export async function planForget(
   const removedIds = new Set(removed.map(({ id }) => id))
   // What the selection leaves out needs its data too. One that cannot be read makes this throw: whatever it shares
   // would be taken for free.
-  const all = await context.catalog.list({}, options.signal)
+  const all = await context.catalog.list({ checkpoints: true }, options.signal)
   const kept = all.filter(({ id }) => !removedIds.has(id))
   const total = kept.length + removed.length
   // The index after the snapshots: it then names all that they need.

@@ -30,6 +30,8 @@ export interface SnapshotFilter {
   readonly name?: string
   readonly host?: string
   readonly tag?: string
+  /** Also checkpoints: what a long backup had stored before it was finished. Default false. */
+  readonly checkpoints?: boolean
 }
 
 /** The committed snapshots of a repository that are not forgotten. */
@@ -166,8 +168,9 @@ export async function writeTombstone(
   await store.putIfAbsent(name, record, signal === undefined ? {} : { signal })
 }
 
-function fits(snapshot: Snapshot, { name, host, tag }: SnapshotFilter): boolean {
+function fits(snapshot: Snapshot, { name, host, tag, checkpoints }: SnapshotFilter): boolean {
   return (
+    (checkpoints === true || !snapshot.checkpoint) &&
     (name === undefined || snapshot.name === name) &&
     (host === undefined || snapshot.host === host) &&
     (tag === undefined || snapshot.tags.includes(tag))

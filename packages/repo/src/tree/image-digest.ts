@@ -45,6 +45,15 @@ export class ImageDigest {
     return Buffer.from(digest).toString('hex')
   }
 
+  /** A digest that has come as far and goes on by itself. */
+  copy(): ImageDigest {
+    const copy = new ImageDigest(this.#key)
+    copy.#items = this.#items.slice()
+    copy.#length = this.#length
+    copy.#zeroRegions = this.#zeroRegions
+    return copy
+  }
+
   #endZeros(): void {
     if (this.#zeroRegions > 0) this.#append(0, uint64(this.#zeroRegions))
     this.#zeroRegions = 0

@@ -51,6 +51,15 @@ export class TreeBuilder {
     return this.#encode(top)
   }
 
+  /** A builder that has come as far and goes on by itself. */
+  copy(): TreeBuilder {
+    const copy = new TreeBuilder(this.#sink)
+    copy.#levels.push(...this.#levels.map((node) => node.copy()))
+    copy.#regions = this.#regions
+    copy.#onlyLeaf = this.#onlyLeaf
+    return copy
+  }
+
   #add(i: number, kind: RunKind, count: number, id: Uint8Array | undefined): void {
     this.#levels[i] ??= new OpenNode()
     let left = count
@@ -115,6 +124,15 @@ class OpenNode {
       this.kinds.push(kind)
       this.spans.push(count)
     }
+  }
+
+  copy(): OpenNode {
+    const copy = new OpenNode()
+    copy.kinds = [...this.kinds]
+    copy.spans = [...this.spans]
+    copy.ids = [...this.ids]
+    copy.span = this.span
+    return copy
   }
 
   get onlyBlank(): RunKind | undefined {

@@ -36,9 +36,13 @@ export class VolumeTree {
   readonly regions: number
   readonly level: number
   readonly root: Uint8Array | undefined
-  readonly #reader: BlobReader
+  readonly #reader: Pick<BlobReader, 'read'>
 
-  constructor(reader: BlobReader, volume: Pick<Volume, 'sizeBytes' | 'root'>, regionBytes: number) {
+  constructor(
+    reader: Pick<BlobReader, 'read'>,
+    volume: Pick<Volume, 'sizeBytes' | 'root'>,
+    regionBytes: number,
+  ) {
     this.#reader = reader
     this.sizeBytes = volume.sizeBytes
     this.regionBytes = regionBytes

@@ -322,7 +322,10 @@ export class FormatReader {
 
   #session(name: string): void {
     const record = messagePack.unpack(this.#records.open(name, 2, this.#object(name)))
-    assert.deepEqual(record, { version: 1, generation: 0 })
+    const { time, ended, ...rest } = record as { readonly time?: number; readonly ended?: boolean }
+    assert.ok(time === undefined || Number.isSafeInteger(time))
+    assert.equal(ended, name.endsWith('/999999') ? true : undefined)
+    assert.deepEqual(rest, { version: 1, generation: 0 })
   }
 
   /** Section 16: the ranges that the newest mark of each snapshot lists. */

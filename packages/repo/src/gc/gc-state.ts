@@ -1,0 +1,78 @@
+import { PlatterError, type ReadableStore } from '@platter/core'
+import { decodeMark, decodeSweep, type MarkRecord, type SweepRecord } from '../format/gc-records.ts'
+import { MAX_RECORD_BYTES } from '../format/limits.ts'
+import { GC_PREFIX, gcName, gcStepOfName } from '../format/object-names.ts'
+import type { SealedStore } from '../format/sealed-store.ts'
+
+/** How far the garbage collection of a repository has come. Only the newest generation can be unfinished. */
+export interface GcState {
+  /** Number of the newest mark, 0 where there was no prune yet. */
+  readonly newest: number
+  readonly newestSwept: boolean
+  /** No generation is unfinished. */
+  readonly idle: boolean
+}
+
+/** Reads the names under `gc/`. */
+export async function readGcState(store: ReadableStore, signal: AbortSignal): Promise<GcState> {
+  const found = new Set<string>()
+  let newest = 0
+  for await (const { name } of store.list(GC_PREFIX, { signal })) {
+    const step = gcStepOfName(name)
+    if (step === undefined) continue
+    found.add(name)
+    if (step.step === 'mark') newest = Math.max(newest, step.generation)
+  }
+  // A mark is published only after the generation before it is done, so those need no look.
+  return {
+    newest,
+    newestSwept: found.has(gcName(newest, 'sweep')),
+    idle: newest === 0 || found.has(gcName(newest, 'done')),
+  }
+}
+
+/** @throws ERR_CORRUPT_RECORD, ERR_UNSUPPORTED_VERSION, and what the store throws. */
+export async function readMark(
+  { store, records }: SealedStore,
+  generation: number,
+  signal: AbortSignal,
+): Promise<MarkRecord> {
+  const bytes = await store.get(gcName(generation, 'mark'), { maxBytes: MAX_RECORD_BYTES, signal })
+  return decodeMark(generation, bytes, records)
+}
+
+/** @throws ERR_NOT_FOUND, ERR_CORRUPT_RECORD, ERR_UNSUPPORTED_VERSION, and what the store throws. */
+export async function readSweep(
+  { store, records }: SealedStore,
+  generation: number,
+  signal: AbortSignal,
+): Promise<SweepRecord> {
+  const bytes = await store.get(gcName(generation, 'sweep'), { maxBytes: MAX_RECORD_BYTES, signal })
+  return decodeSweep(generation, bytes, records)
+}
+
+/** Times something is looked at again because another collector changed it meanwhile. */
+const MAX_TRIES = 8
+
+/**
+ * Calls `look`, and once more when it missed something while another collector was at work: objects that were listed
+ * may then be gone, and what takes their place be listed only now.
+ */
+export async function lookBesideCollectors<Result>(
+  store: ReadableStore,
+  signal: AbortSignal,
+  look: () => Promise<Result>,
+): Promise<Result> {
+  for (let attempt = 1; ; attempt++) {
+    const before = await readGcState(store, signal)
+    try {
+      return await look()
+    } catch (error) {
+      const isMissing = PlatterError.is(error, 'ERR_NOT_FOUND') || PlatterError.is(error, 'ERR_CHUNK_MISSING')
+      if (!isMissing || attempt === MAX_TRIES) throw error
+      const now = await readGcState(store, signal)
+      const unmoved = now.newest === before.newest && now.newestSwept === before.newestSwept
+      if (unmoved && (before.idle || !before.newestSwept) && now.idle === before.idle) throw error
+    }
+  }
+}

@@ -1,0 +1,306 @@
+import {
+  hasReserve,
+  type PackId,
+  PlatterError,
+  type RandomSource,
+  type SessionId,
+  type Store,
+} from '@platter/core'
+import type { PrunePlan, PruneProgress, PruneReport } from '../api/prune-types.ts'
+import { encodeMark, encodeSweep, type MarkRecord, type SweepRecord } from '../format/gc-records.ts'
+import { RESERVE_BYTES } from '../format/limits.ts'
+import { gcName } from '../format/object-names.ts'
+import { lookBesideCollectors, readGcState, readMark, readSweep } from '../gc/gc-state.ts'
+import type { OpenSession } from '../session/open-sessions.ts'
+import { writeTombstone } from '../snapshots/snapshot-catalog.ts'
+import type { PruneSettings } from './options.ts'
+import { makePlan } from './plan.ts'
+import { type PreparedSweep, prepareSweep } from './prepare-sweep.ts'
+import { removeFinishedSessions, removeSwept } from './removal.ts'
+import { ReserveStore } from './reserve-store.ts'
+import { type Survey, type SurveyContext, survey } from './survey.ts'
+import { fence, Liveness, observationOf, openSessionsNow } from './writers.ts'
+
+/** Index segments that may be replaced by others while the store is full. */
+const LEAN_REPLACED_BYTES: number = RESERVE_BYTES / 4
+
+/** What a prune needs of an open repository. */
+export interface PruneContext extends SurveyContext<Store> {
+  readonly random: RandomSource
+  readonly now: () => Date
+}
+
+/**
+ * Prunes; see `Repository.prune`. The steps, and why they are safe, stand in docs/architecture.md, Prune. A prune that
+ * died at any of them is finished by the next.
+ */
+export async function prune(
+  context: PruneContext,
+  plan: PrunePlan | undefined,
+  settings: PruneSettings,
+  signal: AbortSignal,
+): Promise<PruneReport> {
+  return await new Prune(context, settings, signal).run(plan)
+}
+
+class Prune {
+  readonly #plain: PruneContext
+  /** The same, with a store that uses the space kept back when it is full. */
+  readonly #context: PruneContext
+  readonly #settings: PruneSettings
+  readonly #signal: AbortSignal
+  readonly #started = performance.now()
+  readonly #fenced: SessionId[] = []
+  readonly #totals = { packsRemoved: 0, segmentsRemoved: 0, bytesRemoved: 0, bytesRepacked: 0, packsKept: 0 }
+  #checkpointsForgotten = 0
+
+  constructor(context: PruneContext, settings: PruneSettings, signal: AbortSignal) {
+    this.#plain = context
+    this.#context = { ...context, store: new ReserveStore(context.store) }
+    this.#settings = settings
+    this.#signal = signal
+  }
+
+  async run(plan: PrunePlan | undefined): Promise<PruneReport> {
+    const { newest, idle } = await readGcState(this.#context.store, this.#signal)
+    if (!idle) {
+      const waitingFor = await this.#finish(newest, undefined)
+      if (waitingFor.length > 0) return this.#report('pending', newest, waitingFor)
+    }
+    await this.#fenceDead(newest)
+    const { plan: fresh, mark, survey: found } = await makePlan(this.#context, this.#settings, this.#signal)
+    const condemned = mark.condemned.filter(chosenBy(plan))
+    for (const checkpoint of fresh.checkpoints) {
+      this.#signal.throwIfAborted()
+      await writeTombstone(this.#context, checkpoint, this.#signal)
+      this.#checkpointsForgotten++
+    }
+    if (condemned.length === 0 && !listsOnlyForDead(found)) {
+      await this.#tidy()
+      return this.#report(idle ? 'nothing' : 'done', newest, [])
+    }
+    const generation = newest + 1
+    // When another collector was first, its generation is the one to finish.
+    await this.#put(
+      gcName(generation, 'mark'),
+      encodeMark(generation, { ...mark, condemned }, this.#context.records),
+    )
+    const waitingFor = await this.#finish(generation, found)
+    return this.#report(waitingFor.length > 0 ? 'pending' : 'done', generation, waitingFor)
+  }
+
+  /**
+   * Brings a generation whose mark stands to its end, whoever published it.
+   *
+   * @returns the sessions it has to wait for; none when it is done.
+   */
+  async #finish(generation: number, known: Survey | undefined): Promise<readonly SessionId[]> {
+    const { store } = this.#context
+    const mark = await readMark(this.#context, generation, this.#signal)
+    const waitingFor = await lookBesideCollectors(store, this.#signal, async () => {
+      const { newest, newestSwept } = await readGcState(store, this.#signal)
+      return newest > generation || newestSwept ? [] : await this.#decide(generation, mark, known)
+    })
+    if (waitingFor.length > 0) return waitingFor
+    // Whose it is does not matter: all collectors do what stands there.
+    const sweep = await readSweep(this.#context, generation, this.#signal)
+    await this.#execute(generation, mark, sweep)
+    return []
+  }
+
+  /**
+   * Publishes what goes, once every writer that may rely on a condemned pack has ended.
+   *
+   * @returns the sessions it has to wait for.
+   */
+  async #decide(
+    generation: number,
+    mark: MarkRecord,
+    known: Survey | undefined,
+  ): Promise<readonly SessionId[]> {
+    const waitingFor = await this.#endWriters(generation, mark)
+    if (waitingFor.length > 0) return waitingFor
+    // Listed only now: whatever relies on a condemned pack has been committed.
+    const nothing = new Set<SessionId>()
+    const assumed = { forgotten: nothing, fenced: nothing }
+    const found = await survey(this.#context, assumed, known, this.#signal, (step) => this.#progress(step))
+    await this.#publishSweep(generation, mark, found)
+    return []
+  }
+
+  /**
+   * Ends every session that began before the mark and is dead.
+   *
+   * @returns those that are alive; none when it waited for them.
+   */
+  async #endWriters(generation: number, mark: MarkRecord): Promise<readonly SessionId[]> {
+    const { wait, pollMillis } = this.#settings
+    const liveness = this.#newLiveness()
+    liveness.observe(mark)
+    for (;;) {
+      const open = await openSessionsNow(this.#context, this.#signal)
+      liveness.observe(observationOf(open, this.#now()))
+      const before = open.filter((session) => session.generation < generation)
+      const living = await this.#fenceAll(before, liveness)
+      if (living.length === 0 || !wait) return living
+      this.#progress({ phase: 'waiting', done: before.length - living.length, total: before.length })
+      await pause(pollMillis, this.#signal)
+    }
+  }
+
+  /** Ends dead sessions before anything is planned, so that what they stored can be condemned at once. */
+  async #fenceDead(newest: number): Promise<void> {
+    const liveness = this.#newLiveness()
+    if (newest > 0) liveness.observe(await readMark(this.#context, newest, this.#signal))
+    const open = await openSessionsNow(this.#context, this.#signal)
+    liveness.observe(observationOf(open, this.#now()))
+    await this.#fenceAll(open, liveness)
+  }
+
+  /** Fences those that are dead and gives the others. */
+  async #fenceAll(sessions: readonly OpenSession[], liveness: Liveness): Promise<SessionId[]> {
+    const living: SessionId[] = []
+    for (const session of sessions) {
+      this.#signal.throwIfAborted()
+      if (!liveness.isDead(session, this.#now())) living.push(session.id)
+      else if (await fence(this.#context, session.id, { collectorOf: undefined }, this.#signal))
+        this.#fenced.push(session.id)
+    }
+    return living
+  }
+
+  async #publishSweep(generation: number, mark: MarkRecord, found: Survey): Promise<void> {
+    const prepared = await this.#prepare(generation, mark, found)
+    this.#totals.bytesRepacked += prepared.bytesRepacked
+    this.#signal.throwIfAborted()
+    await this.#put(
+      gcName(generation, 'sweep'),
+      encodeSweep(generation, prepared.record, this.#context.records),
+    )
+  }
+
+  /** Where there is no space to repack, what can go without goes. */
+  async #prepare(generation: number, mark: MarkRecord, found: Survey): Promise<PreparedSweep> {
+    const input = {
+      survey: found,
+      generation,
+      condemned: new Set(mark.condemned),
+      signal: this.#signal,
+      onRepacked: (bytesRepacked: number, done: number, total: number) =>
+        this.#progress({ phase: 'repacking', done, total }, bytesRepacked),
+    }
+    const { maxRepackBytes } = this.#settings
+    try {
+      const context = this.#plain
+      return await prepareSweep({
+        ...input,
+        context,
+        maxRepackBytes,
+        maxReplacedBytes: Number.POSITIVE_INFINITY,
+      })
+    } catch (error) {
+      if (!PlatterError.is(error, 'ERR_STORE_FULL')) throw error
+    }
+    try {
+      const context = this.#context
+      return await prepareSweep({
+        ...input,
+        context,
+        maxRepackBytes: 0,
+        maxReplacedBytes: LEAN_REPLACED_BYTES,
+      })
+    } catch (error) {
+      if (!PlatterError.is(error, 'ERR_STORE_FULL')) throw error
+    }
+    return await prepareSweep({ ...input, context: this.#context, maxRepackBytes: 0, maxReplacedBytes: 0 })
+  }
+
+  async #execute(generation: number, mark: MarkRecord, sweep: SweepRecord): Promise<void> {
+    const removed = await removeSwept(this.#context, generation, sweep, {
+      signal: this.#signal,
+      onRemove: this.#settings.onRemove,
+      onProgress: (done, total) => this.#progress({ phase: 'removing', done, total }),
+    })
+    this.#totals.packsRemoved += removed.packs
+    this.#totals.segmentsRemoved += removed.segments
+    this.#totals.bytesRemoved += removed.bytes
+    this.#totals.packsKept += mark.condemned.length - removed.packs
+    await this.#tidy()
+  }
+
+  /** Removes what the commits of sessions have made worthless, and keeps space back again. */
+  async #tidy(): Promise<void> {
+    await removeFinishedSessions(this.#context, this.#signal)
+    const { store } = this.#plain
+    if (!hasReserve(store)) return
+    try {
+      await store.keepReserve(RESERVE_BYTES, { signal: this.#signal })
+    } catch (error) {
+      if (!PlatterError.is(error, 'ERR_STORE_FULL')) throw error
+    }
+  }
+
+  async #put(name: string, record: readonly Uint8Array[]): Promise<void> {
+    await this.#context.store.putIfAbsent(name, record, { signal: this.#signal })
+  }
+
+  #newLiveness(): Liveness {
+    return new Liveness(this.#settings.patienceSeconds * 1000)
+  }
+
+  #now(): number {
+    return this.#context.now().getTime()
+  }
+
+  #progress(step: Pick<PruneProgress, 'phase' | 'done' | 'total'>, bytesRepacked?: number): void {
+    this.#settings.onProgress?.({ ...step, bytesRepacked: bytesRepacked ?? this.#totals.bytesRepacked })
+  }
+
+  #report(
+    outcome: PruneReport['outcome'],
+    generation: number,
+    waitingFor: readonly SessionId[],
+  ): PruneReport {
+    return {
+      outcome,
+      generation,
+      ...this.#totals,
+      checkpointsForgotten: this.#checkpointsForgotten,
+      sessionsFenced: this.#fenced,
+      waitingFor,
+      seconds: (performance.now() - this.#started) / 1000,
+    }
+  }
+}
+
+/**
+ * Whether something that snapshots need is listed by none but sessions that have been ended. A prune lists it under its
+ * own, since writers do not rely on those of the ended, and would store it again.
+ */
+function listsOnlyForDead({ table }: Survey): boolean {
+  return table.packs.some(({ present, quarantined, standing }) => {
+    return present && !quarantined && standing === 'fenced'
+  })
+}
+
+/** Packs that a plan names; all, where there is none. */
+function chosenBy(plan: PrunePlan | undefined): (id: PackId) => boolean {
+  if (plan === undefined) return () => true
+  const ids = new Set(plan.packs.map(({ id }) => id))
+  return (id) => ids.has(id)
+}
+
+/** Rejects with the signal's reason when aborted. */
+async function pause(millis: number, signal: AbortSignal): Promise<void> {
+  signal.throwIfAborted()
+  await new Promise<void>((resolve) => {
+    const end = (): void => {
+      clearTimeout(timer)
+      signal.removeEventListener('abort', end)
+      resolve()
+    }
+    const timer = setTimeout(end, millis)
+    signal.addEventListener('abort', end, { once: true })
+  })
+  signal.throwIfAborted()
+}

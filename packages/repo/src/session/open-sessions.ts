@@ -1,0 +1,62 @@
+import type { SessionId } from '@platter/core'
+import { mapConcurrently } from '../concurrency/map-concurrently.ts'
+import { MAX_RECORD_BYTES } from '../format/limits.ts'
+import { END_INTENT, intentOfName, SESSIONS_PREFIX, sessionName } from '../format/object-names.ts'
+import type { SealedStore } from '../format/sealed-store.ts'
+import { decodeSession } from '../format/session-record.ts'
+import type { SessionTrust } from '../gc/session-trust.ts'
+
+const CONCURRENCY = 8
+
+/** A session that has neither committed nor been fenced. */
+export interface OpenSession {
+  readonly id: SessionId
+  readonly generation: number
+  /** Number of its newest record; it counts on while the writer lives. */
+  readonly intent: number
+  readonly timeMillis: number | undefined
+  /** The writer said that it has given up. */
+  readonly ended: boolean
+}
+
+/** Names of all session records, by session, with their numbers. */
+export async function listIntents(
+  { store }: SealedStore,
+  signal: AbortSignal,
+): Promise<Map<SessionId, number[]>> {
+  const intents = new Map<SessionId, number[]>()
+  for await (const { name } of store.list(SESSIONS_PREFIX, { signal })) {
+    const found = intentOfName(name)
+    if (found === undefined) continue
+    const numbers = intents.get(found.session)
+    if (numbers === undefined) intents.set(found.session, [found.intent])
+    else numbers.push(found.intent)
+  }
+  return intents
+}
+
+/**
+ * The sessions that may still commit.
+ *
+ * @param trust listed after `intents`, so that no session that committed in between counts as open.
+ * @throws ERR_CORRUPT_RECORD, ERR_UNSUPPORTED_VERSION, and what the store throws.
+ */
+export async function readOpenSessions(
+  objects: SealedStore,
+  intents: ReadonlyMap<SessionId, readonly number[]>,
+  trust: SessionTrust,
+  signal: AbortSignal,
+): Promise<OpenSession[]> {
+  const open = [...intents].filter(([id]) => !trust.isFinished(id))
+  const read = async ([id, numbers]: readonly [SessionId, readonly number[]]): Promise<OpenSession> => {
+    const ended = numbers.includes(END_INTENT)
+    const intent = Math.max(...numbers.filter((number) => number !== END_INTENT), ended ? 0 : -1)
+    const name = sessionName(id, ended ? END_INTENT : intent)
+    const bytes = await objects.store.get(name, { maxBytes: MAX_RECORD_BYTES, signal })
+    const { generation, timeMillis } = decodeSession(name, bytes, objects.records)
+    return { id, generation, intent, timeMillis, ended }
+  }
+  const sessions: OpenSession[] = []
+  for await (const session of mapConcurrently(open, CONCURRENCY, read)) sessions.push(session)
+  return sessions
+}

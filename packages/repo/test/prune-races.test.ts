@@ -1,0 +1,176 @@
+// Prunes beside backups, restores and each other: whatever the order, what is committed restores.
+import { PlatterError } from '@platter/core'
+import { MemoryStore } from '@platter/fs-adapters'
+import { type PruneOptions, Repository, type Snapshot } from '@platter/repo'
+import { test } from 'tap'
+import {
+  assertSound,
+  backUp,
+  codeOf,
+  copyOf,
+  diskImage,
+  newRepository,
+  noise,
+  objectNames,
+  restored,
+  sameBytes,
+} from './adversity.ts'
+import { interruptedAt, shuffled } from './interleaving.ts'
+
+/** Takes every writer that has not committed for dead at once. */
+const IMPATIENT: PruneOptions = { patienceSeconds: 0 }
+
+const KEPT = diskImage('kept', 120_000)
+const GONE = diskImage('gone', 120_000)
+/** Shares data with a snapshot that is forgotten, so that what it relies on is about to be condemned. */
+const NEW = Uint8Array.from(GONE)
+NEW.set(noise('new', 20_000), 0)
+
+async function prepared(): Promise<{ readonly store: MemoryStore; readonly kept: Snapshot }> {
+  const store = new MemoryStore()
+  const repo = await newRepository(store)
+  const kept = await backUp(repo, KEPT, { name: 'kept' })
+  const gone = await backUp(repo, GONE, { name: 'gone' })
+  await repo.forget(gone.id)
+  return { store, kept }
+}
+
+test('a backup that is interrupted by prunes at any call restores, or was ended cleanly', async (t) => {
+  const { store: original, kept } = await prepared()
+  let committed = 0
+  for (const rounds of [1, 2]) {
+    for (let call = 0; ; call++) {
+      const store = await copyOf(original)
+      const pruner = await Repository.open(store)
+      const { store: slow, calls } = interruptedAt(store, call, async () => {
+        for (let round = 0; round < rounds; round++) await pruner.prune(undefined, IMPATIENT)
+      })
+      const repo = await Repository.open(slow)
+      const outcome = await backUp(repo, NEW).then(
+        ({ id }) => id,
+        (error: unknown) => error,
+      )
+      await pruner.prune(undefined, IMPATIENT)
+      await pruner.prune(undefined, IMPATIENT)
+      const had = new Map([[kept.id, KEPT]])
+      if (typeof outcome === 'string') {
+        committed++
+        had.set(outcome as Snapshot['id'], NEW)
+      } else if (!PlatterError.is(outcome, 'ERR_SESSION_FENCED')) {
+        t.fail(`${call}: ${String(outcome)}`)
+      }
+      await assertSound(t, store, had, `${rounds} prunes at call ${call}`)
+      if (calls() <= call) break
+    }
+  }
+  t.ok(committed > 5)
+})
+
+test('a prune that does not take the backup for dead leaves the rest to the next one', async (t) => {
+  const { store: original, kept } = await prepared()
+  let pending = 0
+  for (let call = 0; ; call++) {
+    const store = await copyOf(original)
+    const pruner = await Repository.open(store)
+    const { store: slow, calls } = interruptedAt(store, call, async () => {
+      const { outcome, waitingFor } = await pruner.prune()
+      if (outcome === 'pending') {
+        pending++
+        t.equal(waitingFor.length, 1)
+      }
+    })
+    const { id } = await backUp(await Repository.open(slow), NEW)
+    t.not((await pruner.prune()).outcome, 'pending')
+    await assertSound(
+      t,
+      store,
+      new Map([
+        [kept.id, KEPT],
+        [id, NEW],
+      ]),
+      `at call ${call}`,
+    )
+    if (calls() <= call) break
+  }
+  t.ok(pending > 5)
+})
+
+test('a prune that is interrupted by a backup, or by another prune, at any call loses nothing', async (t) => {
+  const { store: original, kept } = await prepared()
+  for (const meanwhile of ['backup', 'prune', 'both'] as const) {
+    for (let call = 0; ; call++) {
+      const store = await copyOf(original)
+      const had = new Map([[kept.id, KEPT]])
+      const other = await Repository.open(store)
+      const { store: slow, calls } = interruptedAt(store, call, async () => {
+        if (meanwhile !== 'backup') await other.prune(undefined, IMPATIENT)
+        if (meanwhile !== 'prune') had.set((await backUp(other, NEW)).id, NEW)
+        if (meanwhile === 'both') await other.prune(undefined, IMPATIENT)
+      })
+      await (await Repository.open(slow)).prune(undefined, IMPATIENT)
+      await assertSound(t, store, had, `${meanwhile} at call ${call}`)
+      if (calls() <= call) break
+    }
+  }
+})
+
+test('backups, restores and prunes in any order', async (t) => {
+  const { store: original, kept } = await prepared()
+  const images = [NEW, diskImage('another', 100_000), GONE]
+  for (let seed = 1; seed <= 25; seed++) {
+    const store = await copyOf(original)
+    const repos: Repository[] = []
+    for (let i = 0; i < 6; i++) repos.push(await Repository.open(shuffled(store, seed * 10 + i)))
+    const had = new Map([[kept.id, KEPT]])
+    const backups = images.map(async (image, i) => {
+      try {
+        had.set((await backUp(repos[i]!, image, { name: `disk ${i}` })).id, image)
+      } catch (error) {
+        if (!PlatterError.is(error, 'ERR_SESSION_FENCED')) t.fail(`${seed}: ${String(error)}`)
+      }
+    })
+    const prunes = [3, 4].map(async (i) => {
+      for (let round = 0; round < 3; round++) await repos[i]!.prune(undefined, IMPATIENT)
+    })
+    const restores = (async () => {
+      for (let round = 0; round < 3; round++)
+        if (!sameBytes(await restored(repos[5]!, kept.id), KEPT)) t.fail(`${seed}: restored other bytes`)
+    })()
+    await Promise.all([...backups, ...prunes, restores])
+    await assertSound(t, store, had, `seed ${seed}`)
+  }
+})
+
+test('an image that is open while everything moves reads on', async (t) => {
+  const store = new MemoryStore()
+  const repo = await newRepository(store)
+  const image = diskImage('moving', 200_000)
+  const changed = Uint8Array.from(image)
+  changed.set(noise('changed', 90_000), 0)
+  const first = await backUp(repo, image)
+  const second = await backUp(repo, changed)
+  await using open = await repo.openImage(second.id, { cacheBytes: 0 })
+  t.ok(sameBytes(await open.read(0, 1000), changed.subarray(0, 1000)))
+  await repo.forget(first.id)
+  const pruner = await Repository.open(store)
+  const { bytesRepacked } = await pruner.prune(undefined, { ...IMPATIENT, maxUnusedFraction: 0 })
+  t.ok(bytesRepacked > 0)
+  t.ok(sameBytes(await open.read(0, changed.length), changed))
+})
+
+test('a restore during which its packs are replaced ends well', async (t) => {
+  const { store: original } = await prepared()
+  const repo = await Repository.open(original)
+  const { id } = await backUp(repo, NEW)
+  for (let call = 0; ; call++) {
+    const store = await copyOf(original)
+    const pruner = await Repository.open(store)
+    const { store: slow, calls } = interruptedAt(store, call, async () => {
+      await pruner.prune(undefined, { ...IMPATIENT, maxUnusedFraction: 0 })
+    })
+    t.ok(sameBytes(await restored(await Repository.open(slow), id), NEW), `at call ${call}`)
+    if (calls() <= call) break
+  }
+  t.equal(await codeOf(repo.restore('feedfeed', undefined as never)), 'ERR_SNAPSHOT_NOT_FOUND')
+  t.ok((await objectNames(original, 'packs/')).length > 0)
+})
