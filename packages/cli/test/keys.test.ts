@@ -157,7 +157,7 @@ test('key list, add, change, remove', { timeout: 120_000 }, async (t) => {
     { id: key, kind: 'key-file', label: 'in the safe', inUse: false },
   ])
   const table = await call(['key', 'list', repo, ...one])
-  t.match(table.stdout, /\* .*passphrase[^]*key-file .*in the safe/)
+  t.match(table.stdout, /\* .*passphrase[\s\S]*key-file .*in the safe/)
   await json(['key', 'change', repo, ...one, '--new-passphrase-file', files.two!])
   t.equal(await codeOf(['snapshots', repo, ...one]), 'ERR_WRONG_PASSPHRASE')
   const two = ['--passphrase-file', files.two!]
@@ -190,7 +190,7 @@ test('no passphrase is on any output, whatever goes wrong', { timeout: 60_000 },
   for (const words of [['snapshots'], ['check', '--json'], ['key', 'list']])
     said.push(await platter([...words, repo, '--passphrase-file', file]))
   said.push(await platter(['snapshots', repo]))
-  t.match(said.at(-1)!.stderr, /ERR_KEY_REQUIRED[^]*--passphrase-file/)
+  t.match(said.at(-1)!.stderr, /ERR_KEY_REQUIRED[\s\S]*--passphrase-file/)
   for (const { stdout, stderr } of said) t.notMatch(stdout + stderr, /Straße/)
 })
 

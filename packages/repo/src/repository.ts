@@ -247,7 +247,7 @@ export class Repository implements AsyncDisposable {
   }
 
   /**
-   * Looks for damage: every snapshot, index segment, pack directory and tree node, and on request every blob.
+   * Looks for damage: every snapshot, key slot, index segment, pack directory and tree node, and on request every blob.
    * Findings are values; it throws only when it could not look.
    *
    * @throws ERR_STORE_ACCESS, ERR_STORE_IO, ERR_INVALID_ARGUMENT

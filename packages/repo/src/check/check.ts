@@ -13,12 +13,20 @@ import type { RepositoryConfig } from '../config/repository-config.ts'
 import type { RepositoryKeys } from '../config/repository-keys.ts'
 import { decodeIndexSegment, type IndexSegment } from '../format/index-segment.ts'
 import { MAX_INDEX_SEGMENT_BYTES } from '../format/limits.ts'
-import { DAMAGE_PREFIX, indexSessionOfName, packName, snapshotName } from '../format/object-names.ts'
+import {
+  DAMAGE_PREFIX,
+  indexSessionOfName,
+  KEYS_PREFIX,
+  keySlotName,
+  packName,
+  snapshotName,
+} from '../format/object-names.ts'
 import { type GcState, readGcState } from '../gc/gc-state.ts'
 import { SessionTrust } from '../gc/session-trust.ts'
 import { ChunkIndex } from '../index/chunk-index.ts'
 import { IndexComparison } from '../index/index-comparison.ts'
 import { listIndexSegments } from '../index/load-index.ts'
+import { loadKeySlots } from '../keys/load-slots.ts'
 import { BlobReader } from '../pack/blob-reader.ts'
 import { listPacks, listQuarantined } from '../pack/list-packs.ts'
 import { fetchPackDirectory } from '../pack/pack-directory.ts'
@@ -95,6 +103,7 @@ class Check {
   async #look(): Promise<CheckReport> {
     const snapshots = await this.#checkSnapshots()
     await this.#checkMarks()
+    await this.#checkKeySlots()
     const index = await this.#checkIndex()
     const packSizes = await this.#checkPacks(index)
     if (this.#isChosen !== undefined) await this.#checkData(packSizes.keys(), this.#isChosen)
@@ -137,6 +146,17 @@ class Check {
     await readDamageMarks(this.#context, this.#signal, undefined, (error) =>
       this.#report(error, error.details.object ?? DAMAGE_PREFIX),
     )
+  }
+
+  async #checkKeySlots(): Promise<void> {
+    const { store, config } = this.#context
+    if (config.crypto === 'none') return
+    try {
+      for (const entry of await loadKeySlots(store, config.id, { signal: this.#signal }))
+        if (entry.slot === undefined) this.#report(entry.problem, keySlotName(entry.id))
+    } catch (error) {
+      this.#report(error, KEYS_PREFIX)
+    }
   }
 
   async #checkIndex(): Promise<ChunkIndex> {

@@ -18,7 +18,7 @@ import {
 import { MAX_RECORD_BYTES } from '../format/limits.ts'
 import { CONFIG_NAME } from '../format/object-names.ts'
 import { assertConfig, type ChunkerSettings, type RepositoryConfig } from './repository-config.ts'
-import { deriveRepositoryKeys } from './repository-keys.ts'
+import { deriveMetadataKey } from './repository-keys.ts'
 
 /** Version of the repository format this library writes. */
 export const FORMAT_VERSION = 1
@@ -44,18 +44,24 @@ export function encodeConfig(config: RepositoryConfig, random: RandomSource): Ui
     ...features,
     optionalFeatures: [],
   }
-  const { metadata } = deriveRepositoryKeys(config)
   // What is readable is repeated in the sealed part, which nobody without the key can make.
   const fields: RecordValue =
-    metadata === undefined
+    config.crypto === 'none'
       ? { ...head, secret: config.secret, ...rest }
-      : { ...head, ...features, sealed: sealedConfig(metadata, { ...head, ...rest }, random) }
+      : { ...head, ...features, sealed: sealedConfig(config, { ...head, ...rest }, random) }
   return plainRecords.seal(RECORD_TYPE.config, CONFIG_NAME, encodeRecord(fields))
 }
 
-function sealedConfig(metadata: Uint8Array, fields: RecordValue, random: RandomSource): Uint8Array {
+function sealedConfig(
+  { id, secret }: Pick<RepositoryConfig, 'id' | 'secret'>,
+  fields: RecordValue,
+  random: RandomSource,
+): Uint8Array {
+  const metadata = deriveMetadataKey(secret, id)
   const records = encryptedRecords(metadata, random)
-  return Buffer.concat(records.seal(RECORD_TYPE.config, CONFIG_NAME, encodeRecord(fields)))
+  const parts = records.seal(RECORD_TYPE.config, CONFIG_NAME, encodeRecord(fields))
+  metadata.fill(0)
+  return Buffer.concat(parts)
 }
 
 /**
@@ -80,9 +86,10 @@ export function decodeConfig(bytes: Uint8Array): RepositoryConfig | EncryptedCon
  * @throws ERR_CORRUPT_CONFIG, ERR_UNSUPPORTED_VERSION, ERR_UNSUPPORTED_FEATURE
  */
 export function openConfig(config: EncryptedConfig, secret: Uint8Array): RepositoryConfig {
-  const { metadata } = deriveRepositoryKeys({ ...config, secret })
+  const metadata = deriveMetadataKey(secret, config.id)
   return reading(() => {
-    const payload = encryptedRecords(metadata!).open(RECORD_TYPE.config, CONFIG_NAME, config.sealed)
+    const payload = encryptedRecords(metadata).open(RECORD_TYPE.config, CONFIG_NAME, config.sealed)
+    metadata.fill(0)
     const record = RecordReader.decode(payload, 'sealed part of the repository config')
     const { id, crypto } = readHead(record)
     if (id !== config.id || crypto !== config.crypto)

@@ -1,4 +1,4 @@
-import { deriveKey, idBytes } from '@platter/core'
+import { deriveKey, idBytes, type RepositoryId } from '@platter/core'
 import type { RepositoryConfig } from './repository-config.ts'
 
 /** The keys of a repository, 32 bytes each. Plain data: workers get a copy (docs/format.md, Keys). */
@@ -29,6 +29,11 @@ export function deriveRepositoryKeys(
     gearTable: deriveKey(config.secret, id, 'platter v1 gear table'),
     imageDigest: deriveKey(config.secret, id, 'platter v1 image digest'),
     pack: isEncrypted ? deriveKey(config.secret, id, 'platter v1 packs') : undefined,
-    metadata: isEncrypted ? deriveKey(config.secret, id, 'platter v1 metadata') : undefined,
+    metadata: isEncrypted ? deriveMetadataKey(config.secret, config.id) : undefined,
   }
+}
+
+/** Derives the key of all records of an encrypted repository, which opens its config too. */
+export function deriveMetadataKey(secret: Uint8Array, id: RepositoryId): Uint8Array {
+  return deriveKey(secret, idBytes(id), 'platter v1 metadata')
 }

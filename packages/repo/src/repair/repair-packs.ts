@@ -1,8 +1,10 @@
 import {
   type BlockSource,
   type CodecName,
+  createHasher,
   type PackId,
   PlatterError,
+  packIdFrom,
   type RandomSource,
   type RecordSealer,
   type SnapshotId,
@@ -19,7 +21,7 @@ import { BLOB_TYPE } from '../format/blob-entry.ts'
 import { encodeQuarantine } from '../format/damage-record.ts'
 import type { IndexedPack } from '../format/index-segment.ts'
 import { MAX_PACK_FILE_BYTES } from '../format/limits.ts'
-import { packName, quarantineName, snapshotName } from '../format/object-names.ts'
+import { CONFIG_NAME, packName, quarantineName, snapshotName } from '../format/object-names.ts'
 import type { Image } from '../image/image.ts'
 import { ChunkIndex } from '../index/chunk-index.ts'
 import type { BlobReader } from '../pack/blob-reader.ts'
@@ -201,13 +203,18 @@ class PackRepair {
     }
     const salvager = new PackSalvager(stock, this.#context.keys)
     const repaired: RepairedPack[] = []
+    let wholeFiles = 0
     for (const [id, message] of this.#bad) {
       const object = packName(id)
       const file = sizes.has(id) ? await this.#remains(object) : undefined
       const salvaged = await salvager.salvage(id, file, listed.get(id) ?? [])
       repaired.push({ object, id, message, ...salvaged })
+      if (file !== undefined && packIdFrom(createHasher().hash(file)) === id) wholeFiles++
       this.#reporter.tell('salvage', repaired.length, this.#bad.size)
     }
+    const damagedRead = repaired.filter(({ id }) => sizes.has(id)).length
+    const isAnyIntact = this.#packsRead > damagedRead || repaired.some((pack) => pack.blobsSalvaged > 0)
+    if (wholeFiles > 0 && !isAnyIntact) throw foreignConfig()
     return repaired
   }
 
@@ -380,6 +387,15 @@ class PackRepair {
       await store.putIfAbsent(name, encodeQuarantine(name, records), { signal: this.#signal })
     }
   }
+}
+
+/** Packs that are as they were written, and not one blob that has the id it should: the keys are wrong, not the packs. */
+function foreignConfig(): PlatterError {
+  return new PlatterError(
+    'ERR_CORRUPT_CONFIG',
+    `Not one blob of any pack fits its id, although packs are as they were written: the config is of another repository. Put the right '${CONFIG_NAME}' back; nothing was changed.`,
+    { object: CONFIG_NAME },
+  )
 }
 
 /** Snapshot of another repository that is most likely to hold what the damaged ones have lost. */
