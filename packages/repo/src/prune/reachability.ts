@@ -139,7 +139,8 @@ function sameId(a: Uint32Array, b: Uint32Array, i: number): boolean {
 
 /** The ids of a leaf's chunks as words, in memory of their own. */
 function wordsOf({ ids }: TreeNode): Uint32Array {
-  return new Uint32Array(ids.slice().buffer)
+  // Not `slice`: of a Buffer, as decryption gives it, that is no copy.
+  return new Uint32Array(new Uint8Array(ids).buffer)
 }
 
 /** The same error, saying that nothing can be removed because of it, and what can be done. */
