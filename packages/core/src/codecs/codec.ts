@@ -73,5 +73,6 @@ export function decompress(codec: CodecNumber, stored: Uint8Array, rawLength: nu
       },
     )
   }
-  return raw
+  // Not a Buffer, whose slice() would share its memory where that of other bytes copies.
+  return raw instanceof Buffer ? new Uint8Array(raw.buffer, raw.byteOffset, raw.length) : raw
 }

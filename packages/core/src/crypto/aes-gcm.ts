@@ -62,5 +62,6 @@ export function openAesGcm(input: AesGcmInput, sealed: Uint8Array): Uint8Array |
   } catch {
     return undefined
   }
-  return plain
+  // Not a Buffer, whose slice() would share its memory where that of other bytes copies.
+  return new Uint8Array(plain.buffer, plain.byteOffset, plain.length)
 }
