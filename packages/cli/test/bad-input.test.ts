@@ -67,7 +67,9 @@ test('sources that cannot be backed up', async (t) => {
   t.match(debug.stderr, /^ {4}at /m, 'a stack trace where it was asked for')
 
   await chmod(disk, 0)
-  if (asRoot) {
+  if (asRoot && (await start(['--version'], { uid: 65534 }).ended).code !== 0) {
+    t.comment('somebody else cannot run this Node, which lies in a folder of root only')
+  } else if (asRoot) {
     // Root may read anything, so the command has to run as someone else.
     await run('chown', ['-R', '65534', repo])
     const child = start(['backup', repo, disk, '--json', '--no-progress'], { uid: 65534 })
