@@ -8,12 +8,16 @@ import { test } from 'tap'
 import {
   backUp,
   codeOf,
+  copyOf,
   diskImage,
+  ENCRYPTED,
   listed,
   newRepository,
   noise,
   objectNames,
+  openRepository,
   rejection,
+  replaceObject,
   restored,
   SETTINGS,
   sameBytes,
@@ -251,6 +255,39 @@ test('a store fails at any call of a restore', { timeout: 60_000 }, async (t) =>
     t.equal(await codeOf(restored(again, 'latest', workers)), 'ERR_STORE_IO', `dead after ${calls} calls`)
   }
   t.same(await objectNames(store), objects, 'a restore changes nothing')
+})
+
+test('chunks that are damaged or gone are restored from another pack that has them', {
+  timeout: 60_000,
+}, async (t) => {
+  const store = new MemoryStore()
+  const repo = await newRepository(store, ENCRYPTED)
+  // Neither of two backups that begin together knows what the other stores.
+  await Promise.all(['one', 'two'].map((name) => backUp(repo, IMAGE, { name })))
+  const packs = await objectNames(store, 'packs/')
+  const sizes = new Map<string, number>()
+  for (const name of packs) sizes.set(name, (await store.stat(name))!.sizeBytes)
+  const [first] = [...packs].sort((a, b) => sizes.get(b)! - sizes.get(a)!)
+  let survived = 0
+  for (const harm of ['damaged', 'gone', 'cut short'] as const) {
+    for (const victim of packs) {
+      const copy = await copyOf(store)
+      const bytes = await store.get(victim)
+      const harmed = {
+        damaged: bytes.map((byte) => byte ^ 1),
+        gone: undefined,
+        'cut short': bytes.slice(0, 100),
+      }
+      await replaceObject(copy, victim, harmed[harm])
+      const again = await openRepository(copy)
+      for (const workers of victim === first ? [0, 2] : [0]) {
+        for (const name of ['one', 'two'])
+          t.ok(sameBytes(await restored(again, `latest:${name}`, workers), IMAGE), `${victim} ${harm}`)
+      }
+      survived++
+    }
+  }
+  t.ok(sizes.get(first!)! > 40_000 && survived >= 12, `${survived} packs could be done without`)
 })
 
 test('a store whose answers break its promises is no crash', { timeout: 60_000 }, async (t) => {
