@@ -126,9 +126,10 @@ async function checkExt4(t: Test, corpus: CorpusManifest): Promise<void> {
     t.equal(b!.size, corpus.files.installed - corpus.files.removed + corpus.files.added)
     t.same([...c!].sort(), [...b!].sort())
     t.equal([...b!.keys()].filter((path) => !a!.has(path)).length, corpus.files.added)
-    const paths = [...a!.keys()].join('\n')
+    const paths = [...a!.keys()].map((path) => path.split('/source/').at(-1)).join('\n')
     t.notMatch(paths, /secret|space|<12>|link/)
-    t.match(paths, /package-3\/file-1.txt/)
+    // Which files are chosen follows from their whole paths, so from where the checkout is.
+    t.match(paths, /package-\d+\/file-\d.txt/)
   })
 
   t.test('gives its root partition alone, and a huge disk', async (t) => {
