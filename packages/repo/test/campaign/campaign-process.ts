@@ -20,6 +20,7 @@ export class CampaignProcess {
   readonly #onEntry: (entry: JournalEntry) => void
   readonly #listeners = new Set<(entry: JournalEntry) => void>()
   #errors = ''
+  #isKilled = false
 
   constructor(settings: ChildSettings, onEntry: (entry: JournalEntry) => void) {
     this.job = settings.job
@@ -42,7 +43,7 @@ export class CampaignProcess {
       lines.once('close', resolve)
     })
     this.ended = Promise.all([once(child, 'close'), heard]).then(([[code, signal]]) => {
-      if (code !== 0 && signal !== 'SIGKILL')
+      if (code !== 0 && !(signal === 'SIGKILL' && this.#isKilled))
         this.#onEntry({ event: 'wrong', what: `A process ended with ${code ?? signal}: ${this.#errors}` })
     })
   }
@@ -58,6 +59,7 @@ export class CampaignProcess {
 
   /** Kills it without warning, unless it has ended. */
   kill(): void {
+    this.#isKilled = true
     this.#child.kill('SIGKILL')
   }
 

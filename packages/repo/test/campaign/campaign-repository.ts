@@ -1,4 +1,5 @@
-import { appendFile, mkdir, mkdtemp, readdir, rm, truncate } from 'node:fs/promises'
+import { appendFileSync } from 'node:fs'
+import { mkdir, mkdtemp, readdir, rm, truncate } from 'node:fs/promises'
 import { join } from 'node:path'
 import { LocalStore } from '@platter/fs-adapters'
 import { Repository } from '@platter/repo'
@@ -8,6 +9,9 @@ import type { Dice } from './dice.ts'
 import type { JournalEntry, Verified } from './journal.ts'
 import { Ledger } from './ledger.ts'
 import { verify } from './verify.ts'
+
+/** What is kept in memory of the journal. */
+const JOURNAL_LINES = 200
 
 /** How {@link CampaignRepository.verify} does it. */
 export interface VerifyOptions {
@@ -83,16 +87,15 @@ export class CampaignRepository {
         return undefined
       })
     }
-    await this.assertRight(id)
+    this.assertRight(id)
     if (found === undefined) throw new Error(`${this.#where(id)}: the verification said nothing.`)
     if (recover && found.key !== undefined) this.ledger.onlyKey(found.key)
     return found
   }
 
-  /** Writes the journal down. @throws when anything was wrong. */
-  async assertRight(id: string): Promise<void> {
-    await appendFile(join(this.#folder, 'journal'), this.#journal.join(''))
-    this.#journal = []
+  /** @throws when anything was wrong. */
+  assertRight(id: string): void {
+    this.#writeJournal()
     if (this.#wrong !== undefined) throw new Error(`${this.#where(id)}: ${this.#wrong}`)
   }
 
@@ -119,6 +122,12 @@ export class CampaignRepository {
     this.#journal.push(`${new Date().toISOString()} ${id} ${JSON.stringify(entry)}\n`)
     this.ledger.take(entry)
     if (entry.event === 'wrong') this.#wrong ??= `${id}: ${entry.what}`
+    if (this.#journal.length >= JOURNAL_LINES || entry.event === 'wrong') this.#writeJournal()
+  }
+
+  #writeJournal(): void {
+    appendFileSync(join(this.#folder, 'journal'), this.#journal.join(''))
+    this.#journal = []
   }
 
   #where(id: string): string {

@@ -59,7 +59,7 @@ export async function crowdCampaign(options: CrowdOptions): Promise<CrowdReport>
   await Promise.all(processes.slice(0, writers).map(({ ended }) => ended))
   for (const one of processes) one.finish()
   await Promise.all(processes.map(({ ended }) => ended))
-  await repository.assertRight('crowd')
+  repository.assertRight('crowd')
   const verified = await repository.verify('verification', { recover: true, damaged: false, alone: true })
   const { outcomes, acknowledged } = repository.ledger
   await repository.remove()

@@ -127,7 +127,7 @@ class KillCampaign {
     for (const one of processes) one.go()
     const together = dice.chance(0.1) ? dice.fraction() : undefined
     await Promise.all(processes.map((one) => this.#kill(one, dice, together)))
-    await repository.assertRight(`round ${round}`)
+    repository.assertRight(`round ${round}`)
     await this.#verify(repository, round, damaged, isLast || damaged || dice.chance(0.4))
   }
 
