@@ -1,5 +1,7 @@
+export { Overlay, type OverlayOptions } from './overlay/overlay.ts'
 export { BlockDeviceSource, type BlockDeviceSourceOptions } from './sources/block-device-source.ts'
 export { FileSource, type FileSourceOptions } from './sources/file-source.ts'
+export { type ImageSourceOptions, imageSource } from './sources/image-source.ts'
 export { MemorySource, type MemorySourceOptions } from './sources/memory-source.ts'
 export { type OpenSourceOptions, openSource } from './sources/open-source.ts'
 export type { PieceReader, StreamInput } from './sources/piece-reader.ts'
