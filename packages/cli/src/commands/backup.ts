@@ -1,4 +1,4 @@
-import { openSource } from '@platter/fs-adapters'
+import { openSource, type SourceWarning } from '@platter/fs-adapters'
 import type { BackupProgress, Repository, Snapshot } from '@platter/repo'
 import type { Call, Command } from '../command-line/command.ts'
 import type { OptionValues } from '../command-line/option-values.ts'
@@ -57,7 +57,13 @@ export const backup: Command = {
     const workers = options.workers()
     await assertSourceOutside(sourcePath, repositoryPath)
     await using repository = await openRepository(repositoryPath, call, codecOption(options))
-    await using source = await openSource(sourcePath)
+    const warnings: SourceWarning[] = []
+    await using source = await openSource(sourcePath, {
+      onWarning: (warning) => {
+        warnings.push(warning)
+        report.warning(warning)
+      },
+    })
 
     const snapshot = await repository.backup(source, {
       ...workers,
@@ -66,7 +72,7 @@ export const backup: Command = {
       signal: io.signal,
       onProgress: (progress) => report.progress(viewOf(progress), { command: 'backup', ...progress }),
     })
-    report.result(recordOf(snapshot), summaryOf(snapshot), snapshot.id)
+    report.result(recordOf(snapshot, warnings), summaryOf(snapshot), snapshot.id)
     return badRanges(snapshot).length > 0 ? ExitCode.findings : ExitCode.done
   },
 }
@@ -105,7 +111,7 @@ function badRanges(snapshot: Snapshot): Snapshot['volumes'][number]['badRanges']
 }
 
 /** The object `backup --json` answers. */
-function recordOf(snapshot: Snapshot): object {
+function recordOf(snapshot: Snapshot, warnings: readonly SourceWarning[]): object {
   const { bytesTotal, bytesRead, bytesHole, bytesNew, bytesStored, chunksNew, chunksKnown, seconds } =
     snapshot.stats
   return {
@@ -121,6 +127,7 @@ function recordOf(snapshot: Snapshot): object {
     chunksKnown,
     seconds,
     badRanges: badRanges(snapshot),
+    warnings: warnings.map(({ code, message }) => ({ code, message })),
   }
 }
 

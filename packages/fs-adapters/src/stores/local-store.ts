@@ -8,6 +8,7 @@ import {
   type SpaceReserve,
   type Store,
   type StoreCallOptions,
+  type StoreGetOptions,
   type StoreStat,
   systemCodeOf,
 } from '@platter/core'
@@ -81,13 +82,10 @@ export class LocalStore implements Store, SpaceReserve {
   }
 
   /** @throws ERR_NOT_FOUND, ERR_LIMIT_EXCEEDED, ERR_STORE_ACCESS, ERR_STORE_IO, ERR_INVALID_NAME */
-  get(
-    name: string,
-    options: StoreCallOptions & { readonly maxBytes?: number } = {},
-  ): Promise<Uint8Array<ArrayBuffer>> {
+  get(name: string, options: StoreGetOptions = {}): Promise<Uint8Array<ArrayBuffer>> {
     return this.#withObject(name, options, async (file, sizeBytes) => {
       assertSize(name, sizeBytes, options.maxBytes)
-      return await readExactly(file, name, 0, sizeBytes, options)
+      return await readExactly(file, name, 0, memoryFor(sizeBytes, options.into), options)
     })
   }
 
@@ -100,7 +98,7 @@ export class LocalStore implements Store, SpaceReserve {
   ): Promise<Uint8Array<ArrayBuffer>> {
     return this.#withObject(name, options, async (file, sizeBytes) => {
       assertRange(name, offset, length, sizeBytes)
-      return await readExactly(file, name, offset, length, options)
+      return await readExactly(file, name, offset, new Uint8Array(length), options)
     })
   }
 
@@ -220,14 +218,20 @@ export class LocalStore implements Store, SpaceReserve {
 /** Most bytes asked of one read call; Node refuses 2 GiB and more. */
 const MAX_READ_BYTES = 1 << 30
 
+function memoryFor(sizeBytes: number, into: ArrayBuffer | undefined): Uint8Array<ArrayBuffer> {
+  return into !== undefined && into.byteLength >= sizeBytes
+    ? new Uint8Array(into, 0, sizeBytes)
+    : new Uint8Array(sizeBytes)
+}
+
 async function readExactly(
   file: StoreFile,
   name: string,
   offset: number,
-  length: number,
+  into: Uint8Array<ArrayBuffer>,
   options: StoreCallOptions,
 ): Promise<Uint8Array<ArrayBuffer>> {
-  const into = new Uint8Array(length)
+  const { length } = into
   let done = 0
   while (done < length) {
     options.signal?.throwIfAborted()
