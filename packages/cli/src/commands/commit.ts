@@ -1,16 +1,20 @@
 import { imageSource, Overlay } from '@platter/fs-adapters'
 import type { Call, Command } from '../command-line/command.ts'
 import { ExitCode } from '../exit-code.ts'
+import { backupProgress, backupRecord, backupSummary } from '../output/backup-report.ts'
 import { KEY_OPTIONS } from '../repository/credentials.ts'
 import { openRepository } from '../repository/open-repository.ts'
-import { backupProgress, backupRecord, backupSummary } from '../output/backup-report.ts'
 
 export const commit: Command = {
   name: 'commit',
   summary: 'Make an overlay that was written to (see serve) a snapshot of its own.',
   operands: ['REPO', 'OVERLAY'],
   options: {
-    name: { kind: 'value', placeholder: 'NAME', help: "What the image is called (default: the base's name)." },
+    name: {
+      kind: 'value',
+      placeholder: 'NAME',
+      help: "What the image is called (default: the base's name).",
+    },
     tag: {
       kind: 'value',
       placeholder: 'TAG',
@@ -52,7 +56,7 @@ export const commit: Command = {
       signal: io.signal,
       onProgress: (progress) => report.progress(backupProgress(progress), { command: 'commit', ...progress }),
     })
-    report.result({ ...backupRecord(snapshot), base: base.id }, backupSummary(snapshot), snapshot.id)
+    report.result({ ...backupRecord(snapshot, []), base: base.id }, backupSummary(snapshot), snapshot.id)
     return ExitCode.done
   },
 }

@@ -72,7 +72,13 @@ export const serve: Command = {
       onError: (error) => report.warning(warningOf(error)),
     })
     report.result(
-      { snapshot: snapshot.id, name: snapshot.name, uri: server.uri, sizeBytes: image.sizeBytes, writable: overlay !== undefined },
+      {
+        snapshot: snapshot.id,
+        name: snapshot.name,
+        uri: server.uri,
+        sizeBytes: image.sizeBytes,
+        writable: overlay !== undefined,
+      },
       `Serving snapshot ${shortId(snapshot.id)} of ${printable(snapshot.name)}, ${formatBytes(image.sizeBytes)}, ` +
         `${overlay === undefined ? 'read-only' : `writable over ${printable(overlayPath!)}`}\n  ${server.uri}`,
       server.uri,
@@ -88,10 +94,13 @@ function addressOf(options: OptionValues, io: CommandIo, snapshot: Snapshot): Li
   const host = options.text('bind')
   if (port !== undefined && socket !== undefined)
     throw new UsageError('--socket and --port are two places to listen; choose one.')
-  if (host !== undefined && port === undefined) throw new UsageError('--bind says where --port is; it needs one.')
+  if (host !== undefined && port === undefined)
+    throw new UsageError('--bind says where --port is; it needs one.')
   if (port === undefined) {
     const folder = io.env.XDG_RUNTIME_DIR || tmpdir()
-    return { path: socket ?? join(folder, `platter-${shortId(snapshot.id)}-${randomUUID().slice(0, 8)}.sock`) }
+    return {
+      path: socket ?? join(folder, `platter-${shortId(snapshot.id)}-${randomUUID().slice(0, 8)}.sock`),
+    }
   }
   if (!/^\d{1,5}$/.test(port) || Number(port) > 65535)
     throw new UsageError(`--port takes a number from 0 to 65535, not '${port}'.`)
@@ -101,7 +110,8 @@ function addressOf(options: OptionValues, io: CommandIo, snapshot: Snapshot): Li
 async function tlsOf(options: OptionValues): Promise<NbdTls | undefined> {
   const [cert, key, ca] = [options.text('tls-cert'), options.text('tls-key'), options.text('tls-ca')]
   if (cert === undefined && key === undefined && ca === undefined) return undefined
-  if (cert === undefined || key === undefined) throw new UsageError('TLS needs both --tls-cert and --tls-key.')
+  if (cert === undefined || key === undefined)
+    throw new UsageError('TLS needs both --tls-cert and --tls-key.')
   return {
     cert: await pemOf(cert),
     key: await pemOf(key),
