@@ -15,10 +15,9 @@ import {
 import { join } from 'node:path'
 import type { StoreStat } from '@platter/core'
 import { LocalStore, MemoryStore } from '@platter/fs-adapters'
-import { FaultStore, storeConformance } from '@platter/fs-adapters/testing'
+import { FaultFileSystem, FaultStore, storeConformance } from '@platter/fs-adapters/testing'
 import { test } from 'tap'
 import { pattern, rejection, sameBytes } from './assertions.ts'
-import { FaultFileSystem } from './fault-file-system.ts'
 
 const isRoot = process.getuid?.() === 0
 

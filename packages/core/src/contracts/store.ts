@@ -116,3 +116,31 @@ export interface SpaceReserve {
 export function hasReserve<S extends ReadableStore>(store: S): store is S & SpaceReserve {
   return 'keepReserve' in store && 'releaseReserve' in store
 }
+
+/**
+ * What a store offers where objects can be seen before they are durable, as in a folder: who created one may have
+ * been killed, or have failed, in between. Whoever relies on an object that may be such a one calls this first.
+ */
+export interface SettledNames {
+  /**
+   * Makes durable that the objects directly below `prefix` are there, those that were there when it was called, and
+   * that those removed before are gone. Nothing happens where there are none.
+   *
+   * @param prefix ends in '/'.
+   * @throws ERR_STORE_FULL, ERR_STORE_ACCESS, ERR_STORE_IO
+   */
+  settle(prefix: string, options?: StoreCallOptions): Promise<void>
+}
+
+/** Has a store settle its names, where there is need for that. See {@link SettledNames}. */
+export async function settle(
+  store: ReadableStore,
+  prefix: string,
+  options?: StoreCallOptions,
+): Promise<void> {
+  if (hasSettledNames(store)) await store.settle(prefix, options)
+}
+
+function hasSettledNames<S extends ReadableStore>(store: S): store is S & SettledNames {
+  return 'settle' in store && typeof store.settle === 'function'
+}

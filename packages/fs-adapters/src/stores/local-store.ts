@@ -5,6 +5,7 @@ import {
   assertStoreName,
   assertStorePrefix,
   PlatterError,
+  type SettledNames,
   type SpaceReserve,
   type Store,
   type StoreCallOptions,
@@ -56,11 +57,12 @@ export const LOCAL_STORE_DEFAULTS: Required<LocalStoreOptions> = Object.freeze({
  * const store = await LocalStore.create('/backups/lab')
  * await store.putIfAbsent('notes/first', [new TextEncoder().encode('hello')])
  */
-export class LocalStore implements Store, SpaceReserve {
+export class LocalStore implements Store, SpaceReserve, SettledNames {
   readonly label: string
   readonly #folder: StoreFolder
   readonly #options: Required<LocalStoreOptions>
   readonly #writer: ObjectWriter
+  #isCreated = false
 
   /** Uses the folder at `path`. Nothing is touched before the first call. */
   constructor(path: string, options: LocalStoreOptions = {}) {
@@ -146,12 +148,12 @@ export class LocalStore implements Store, SpaceReserve {
     await this.#folder.identify()
     const path = this.#folder.pathOf(name)
     try {
-      await this.#options.fileSystem.unlink(path)
+      await this.#unlink(path)
+      // Also when nothing stood there: who removed it may have died, or failed, before that was durable.
       await this.#folder.syncEntries(dirname(path))
     } catch (error) {
-      // EISDIR: a folder stands there, so no object does.
-      if (!isAbsence(error) && systemCodeOf(error) !== 'EISDIR')
-        throw storeError(error, 'remove', name, this.label)
+      if (!isAbsence(error)) throw storeError(error, 'remove', name, this.label)
+      // Not even the folder of the object is there.
       await this.#folder.assertPresent()
     }
   }
@@ -172,17 +174,43 @@ export class LocalStore implements Store, SpaceReserve {
     return await this.#writer.releaseReserve()
   }
 
+  /** Syncs the folder of these objects, and those above it. @throws ERR_STORE_FULL, ERR_STORE_ACCESS, ERR_STORE_IO */
+  async settle(prefix: string, options: StoreCallOptions = {}): Promise<void> {
+    assertStorePrefix(prefix)
+    options.signal?.throwIfAborted()
+    await this.#folder.identify()
+    try {
+      await this.#writer.makeDurable(this.#folder.pathOf(prefix.slice(0, -1)))
+    } catch (error) {
+      if (!isAbsence(error)) throw storeError(error, 'make durable', prefix, this.label)
+      await this.#folder.assertPresent()
+    }
+  }
+
   /** Does nothing: no file is kept open between calls. */
   async close(): Promise<void> {}
 
+  /** Removes a file. A folder that stands there is no object, so it stays. */
+  async #unlink(path: string): Promise<void> {
+    try {
+      await this.#options.fileSystem.unlink(path)
+    } catch (error) {
+      if (!isAbsence(error) && systemCodeOf(error) !== 'EISDIR') throw error
+    }
+  }
+
   async #assertPresentOrCreate(): Promise<void> {
+    const { create, folderMode, fileSystem } = this.#options
     try {
       await this.#folder.assertPresent()
     } catch (error) {
-      if (!this.#options.create || !PlatterError.is(error, 'ERR_NOT_FOUND')) throw error
-      await createStoreFolder(this.#folder.path, this.#options.folderMode, this.#options.fileSystem)
-      await this.#folder.assertPresent()
+      if (!create || !PlatterError.is(error, 'ERR_NOT_FOUND')) throw error
     }
+    if (!create || this.#isCreated) return
+    // Also when it is there: who created it may not have come so far as to make it durable.
+    await createStoreFolder(this.#folder.path, folderMode, fileSystem)
+    await this.#folder.assertPresent()
+    this.#isCreated = true
   }
 
   async #withObject<T>(
@@ -210,7 +238,8 @@ export class LocalStore implements Store, SpaceReserve {
     } catch (error) {
       throw storeError(error, 'read', name, this.label)
     } finally {
-      await file.close()
+      // What was read is not made wrong by it, and an error before it is the one to tell.
+      await file.close().catch(() => {})
     }
   }
 }

@@ -7,6 +7,7 @@ import { readGcState, readMark } from '../gc/gc-state.ts'
 import { SessionTrust } from '../gc/session-trust.ts'
 import { ClaimTable } from './claim-table.ts'
 import { listIndexSegments, readIndexSegments } from './load-index.ts'
+import { settleOpenSegments } from './settle-segments.ts'
 
 /** The ids a repository knows, in memory that workers can share; grows as the backup finds new ones. */
 export class Claims {
@@ -71,6 +72,7 @@ async function loadOnce(objects: SealedStore, reserve: number, signal: AbortSign
   for (const stat of listed) {
     if (await isTrusted(trust, indexSessionOfName(stat.name)!, signal)) stats.push(stat)
   }
+  await settleOpenSegments(objects.store, stats, trust, signal)
   const known = Math.ceil(stats.reduce((sum, { sizeBytes }) => sum + sizeBytes, 0) / ENTRY_BYTES)
   const claims = new Claims(known, reserve)
   for await (const segment of readIndexSegments(objects, stats, signal)) {

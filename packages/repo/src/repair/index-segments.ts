@@ -6,7 +6,9 @@ import { decodeIndexSegment, type IndexedPack, type IndexSegment } from '../form
 import { MAX_INDEX_SEGMENT_BYTES } from '../format/limits.ts'
 import { snapshotName } from '../format/object-names.ts'
 import type { SealedStore } from '../format/sealed-store.ts'
+import { SessionTrust } from '../gc/session-trust.ts'
 import { listIndexSegments } from '../index/load-index.ts'
+import { settleOpenSegments } from '../index/settle-segments.ts'
 import type { WriterSession } from '../session/writer-session.ts'
 
 const CONCURRENCY = 8
@@ -35,6 +37,8 @@ export async function readAllSegments(
   onProgress: (done: number, total: number) => void,
 ): Promise<SegmentsFound> {
   const stats = await listIndexSegments(objects, signal)
+  // Those of an earlier repair that failed would otherwise be taken for what this one is to make.
+  await settleOpenSegments(objects.store, stats, await SessionTrust.list(objects, signal), signal)
   const readable: NamedSegment[] = []
   const damaged: { name: string; error: PlatterError }[] = []
   const read = async ({ name }: StoreStat): Promise<IndexSegment | PlatterError | undefined> => {

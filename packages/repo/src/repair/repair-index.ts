@@ -5,6 +5,7 @@ import {
   packIdFrom,
   type RandomSource,
   type RecordSealer,
+  settle,
   type WritableStore,
 } from '@platter/core'
 import type { DamagedPack, RepairIndexOptions, RepairIndexReport } from '../api/repair-types.ts'
@@ -52,6 +53,7 @@ class IndexRepair {
   readonly #started = performance.now()
   /** Packs whose directory cannot be read, and why. */
   readonly #unreadable = new Map<PackId, PlatterError>()
+  readonly #settled = new Map<string, Promise<void>>()
   readonly #listed = new Set<PackId>()
   #uploader: PackUploader | undefined
 
@@ -141,7 +143,7 @@ class IndexRepair {
       const pack = await this.#directory(id, fileBytes)
       if (pack === undefined) return
       if (comparison.lists(id)) comparison.add(pack)
-      else this.#relist(pack)
+      else await this.#relist(pack)
     }
     for await (const _ of mapConcurrently([...sizes], CONCURRENCY, read))
       this.#reporter.tell('packs', ++done, sizes.size)
@@ -183,16 +185,26 @@ class IndexRepair {
           continue
         }
         const pack = await this.#directory(id, fileBytes)
-        if (pack !== undefined) this.#relist(pack)
+        if (pack !== undefined) await this.#relist(pack)
       }
       // Of these the index is all there is.
-      for (const pack of packsOf(segment, (id) => isUnknown.has(id))) this.#relist(pack)
+      for (const pack of packsOf(segment, (id) => isUnknown.has(id))) await this.#relist(pack)
     }
   }
 
-  #relist(pack: IndexedPack): void {
+  async #relist(pack: IndexedPack): Promise<void> {
     this.#listed.add(pack.id)
-    this.#uploader?.list(pack)
+    if (this.#uploader === undefined) return
+    await this.#settleFolder(pack.id)
+    this.#uploader.list(pack)
+  }
+
+  /** A pack may have been stored by a writer that died before it was durable; a segment that lists it must not be. */
+  async #settleFolder(id: PackId): Promise<void> {
+    const folder = packName(id).slice(0, -id.length)
+    const settled = this.#settled.get(folder) ?? settle(this.#context.store, folder, { signal: this.#signal })
+    this.#settled.set(folder, settled)
+    await settled
   }
 
   #damagedPacks(wanted: (id: PackId) => boolean): DamagedPack[] {
