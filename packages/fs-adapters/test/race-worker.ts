@@ -1,20 +1,27 @@
-// Run by local-store-races.test.ts in processes of its own: races for names and tells which it won.
+// Run by races.ts in processes of its own: races for the names that it is told on standard input.
+//   node race-worker.js FOLDER WORKER RACERS
+import { createInterface } from 'node:readline'
 import { PlatterError } from '@platter/core'
 import { LocalStore } from '@platter/fs-adapters'
+import { objectOf, type RaceResult } from './race-objects.ts'
 
-const [path = '', worker = '', racers = '', rounds = '', startMs = ''] = process.argv.slice(2)
+const [path = '', worker = '', racers = ''] = process.argv.slice(2)
 const store = new LocalStore(path)
-await new Promise((resolve) => setTimeout(resolve, Number(startMs) - Date.now()))
+console.log('ready')
 
-const outcomes = await Promise.all(
-  Array.from({ length: Number(rounds) * Number(racers) }, async (_, i) => {
-    const id = `${worker}.${Math.floor(i / Number(rounds))}`
-    const part = new TextEncoder().encode(`racer ${id} `.repeat(200))
-    const put = store.putIfAbsent(`race/${i % Number(rounds)}/object`, [part, part])
-    return { id, round: i % Number(rounds), outcome: await put.catch(codeOf) }
-  }),
-)
-console.log(JSON.stringify(outcomes))
+for await (const line of createInterface(process.stdin)) {
+  const names = JSON.parse(line) as string[]
+  // All at once, those of one name next to each other, so that they meet there with those of other processes.
+  const races = names.flatMap((name) => Array.from({ length: Number(racers) }, (_, i) => race(name, i)))
+  console.log(JSON.stringify(await Promise.all(races)))
+}
+
+async function race(name: string, number: number): Promise<RaceResult> {
+  const racer = `${worker}.${number}`
+  const object = objectOf(name, racer)
+  const put = store.putIfAbsent(name, [object.subarray(0, 700), object.subarray(700)])
+  return { name, racer, outcome: await put.catch(codeOf) }
+}
 
 function codeOf(error: unknown): string {
   return PlatterError.is(error) ? error.code : String(error)

@@ -1,0 +1,69 @@
+// Long campaigns with real processes on a real file system; what they do stands in docs/reliability.md.
+//   npm run campaign -- kill [--rounds 1000] [--processes 4] [--seed TEXT] [--dir FOLDER]
+//   npm run campaign -- crowd [--minutes 10] [--seed TEXT] [--dir FOLDER]
+//   npm run campaign -- racers [--names 1000] [--dir FOLDER]
+import { tmpdir } from 'node:os'
+import { resolve } from 'node:path'
+import { parseArgs } from 'node:util'
+import { crowdCampaign } from '../dist-test/campaign/crowd-campaign.js'
+import { killCampaign } from '../dist-test/campaign/kill-campaign.js'
+
+const { values, positionals } = parseArgs({
+  allowPositionals: true,
+  options: {
+    rounds: { type: 'string', default: '1000' },
+    processes: { type: 'string', default: '4' },
+    minutes: { type: 'string', default: '10' },
+    names: { type: 'string', default: '1000' },
+    seed: { type: 'string', default: String(Date.now()) },
+    dir: { type: 'string', default: tmpdir() },
+  },
+})
+const { seed } = values
+const parent = resolve(values.dir)
+const began = performance.now()
+
+const CAMPAIGNS = { kill, crowd }
+const campaign = CAMPAIGNS[positionals[0]]
+if (campaign === undefined) throw new Error(`Which campaign? ${Object.keys(CAMPAIGNS).join(', ')}`)
+console.log(`seed ${seed}, in ${parent}`)
+await campaign()
+console.log(`${((performance.now() - began) / 1000).toFixed(0)} s`)
+
+/** The first ^C ends a campaign after the round under way, and prints what it has done so far. */
+async function kill() {
+  const stop = new AbortController()
+  process.once('SIGINT', () => stop.abort())
+  const report = await killCampaign({
+    rounds: Number(values.rounds),
+    processes: Number(values.processes),
+    seed,
+    parent,
+    roundsPerRepository: 100,
+    signal: stop.signal,
+    onRound: ({ rounds, snapshotsVerified }) => {
+      if (rounds % 20 === 0) console.log(`${rounds} rounds, ${snapshotsVerified} snapshots verified`)
+    },
+  })
+  print(report)
+}
+
+async function crowd() {
+  const report = await crowdCampaign({
+    writers: 8,
+    pruners: 3,
+    readers: 2,
+    iterations: Number.MAX_SAFE_INTEGER,
+    minutes: Number(values.minutes),
+    seed,
+    parent,
+  })
+  print(report)
+}
+
+function print(report) {
+  for (const [name, value] of Object.entries(report)) {
+    if (!(value instanceof Map)) console.log(`${name}: ${JSON.stringify(value)}`)
+    else for (const [kind, times] of [...value].sort()) console.log(`${name}: ${kind}: ${times}`)
+  }
+}
