@@ -76,7 +76,7 @@ class Prune {
       await writeTombstone(this.#context, checkpoint, this.#signal)
       this.#checkpointsForgotten++
     }
-    if (condemned.length === 0 && !listsOnlyForDead(found)) {
+    if (condemned.length === 0 && !listsOnlyForDead(found) && !listsWhatIsGone(found)) {
       await this.#tidy()
       return this.#report(idle ? 'nothing' : 'done', newest, [])
     }
@@ -302,6 +302,16 @@ function noLongerListed(before: Survey, now: Survey): Set<PackId> {
     table.packs.filter(({ standing }) => standing !== undefined).map(({ id }) => id)
   const still = new Set(listed(now))
   return new Set(listed(before).filter((id) => !still.has(id)))
+}
+
+/**
+ * Whether an index segment lists packs that are not there: one that a writer or collector had sent off before it died,
+ * and that arrived when its packs had been removed.
+ */
+function listsWhatIsGone({ segments, table }: Survey): boolean {
+  return segments.some(
+    ({ standing, packs }) => standing !== 'open' && packs.some((i) => !table.packs[i]!.present),
+  )
 }
 
 /** Packs that a plan names; all, where there is none. */
