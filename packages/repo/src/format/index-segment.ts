@@ -117,6 +117,7 @@ function decodePayload(name: string, payload: Uint8Array, suite: SuiteNumber): I
     return { id: packIdFrom(payload.subarray(at, at + HASH_BYTES)), salt, fileBytes, entryCount }
   })
   const ids = payload.subarray(idsAt, numbersAt)
+  if (!isAscending(ids)) throw new RangeError('its ids are not in order.')
   const scratch = new Uint8Array(BLOB_ENTRY_BYTES)
   const scratchView = new DataView(scratch.buffer)
   return {
@@ -150,4 +151,17 @@ function decodePayload(name: string, payload: Uint8Array, suite: SuiteNumber): I
       }
     },
   }
+}
+
+/** Whether no id is less than the one before it. Ids are hashes, so the first four bytes nearly always decide. */
+function isAscending(ids: Uint8Array): boolean {
+  const view = new DataView(ids.buffer, ids.byteOffset, ids.length)
+  for (let at = HASH_BYTES; at < ids.length; at += HASH_BYTES) {
+    const [before, here] = [view.getUint32(at - HASH_BYTES), view.getUint32(at)]
+    if (before > here) return false
+    if (before < here) continue
+    const [a, b] = [ids.subarray(at - HASH_BYTES, at), ids.subarray(at, at + HASH_BYTES)]
+    if (Buffer.compare(a, b) > 0) return false
+  }
+  return true
 }
