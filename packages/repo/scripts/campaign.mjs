@@ -2,9 +2,11 @@
 //   npm run campaign -- kill [--rounds 1000] [--processes 4] [--seed TEXT] [--dir FOLDER]
 //   npm run campaign -- crowd [--minutes 10] [--seed TEXT] [--dir FOLDER]
 //   npm run campaign -- racers [--names 1000] [--dir FOLDER]
+import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
-import { resolve } from 'node:path'
+import { join, resolve } from 'node:path'
 import { parseArgs } from 'node:util'
+import { raceProcesses } from '../../fs-adapters/dist-test/races.js'
 import { crowdCampaign } from '../dist-test/campaign/crowd-campaign.js'
 import { killCampaign } from '../dist-test/campaign/kill-campaign.js'
 
@@ -23,7 +25,7 @@ const { seed } = values
 const parent = resolve(values.dir)
 const began = performance.now()
 
-const CAMPAIGNS = { kill, crowd }
+const CAMPAIGNS = { kill, crowd, racers }
 const campaign = CAMPAIGNS[positionals[0]]
 if (campaign === undefined) throw new Error(`Which campaign? ${Object.keys(CAMPAIGNS).join(', ')}`)
 console.log(`seed ${seed}, in ${parent}`)
@@ -58,6 +60,19 @@ async function crowd() {
     seed,
     parent,
   })
+  print(report)
+}
+
+/** What is left of a race that fails stays. */
+async function racers() {
+  const folder = mkdtempSync(join(parent, 'races-'))
+  const report = await raceProcesses({
+    folder,
+    processes: 8,
+    racersPerProcess: 8,
+    names: Number(values.names),
+  })
+  rmSync(folder, { recursive: true })
   print(report)
 }
 

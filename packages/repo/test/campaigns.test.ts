@@ -10,7 +10,9 @@ const PARENT = join(tmpdir(), 'platter-campaigns')
 /** Another one every time; a failure tells it. */
 const SEED = String(Date.now())
 
-test('processes are killed while they back up, prune, forget, repair and change keys', async (t) => {
+test('processes are killed while they back up, prune, forget, repair and change keys', {
+  timeout: 900_000,
+}, async (t) => {
   const rounds = 50
   const report = await killCampaign({
     rounds,
@@ -30,7 +32,7 @@ test('processes are killed while they back up, prune, forget, repair and change 
   t.ok(report.acknowledged > 0 && report.snapshotsVerified > 0)
 })
 
-test('8 writers, 3 pruners and 2 readers at once', async (t) => {
+test('8 writers, 3 pruners and 2 readers at once', { timeout: 900_000 }, async (t) => {
   const { outcomes, acknowledged, verified } = await crowdCampaign({
     writers: 8,
     pruners: 3,
@@ -42,4 +44,5 @@ test('8 writers, 3 pruners and 2 readers at once', async (t) => {
   })
   t.comment([...outcomes].map(([outcome, times]) => `${outcome}: ${times}`).join('; '))
   t.ok(acknowledged > 0 && verified.snapshots > 0)
+  for (const outcome of ['prune done', 'read done']) t.ok(outcomes.has(outcome), outcome)
 })

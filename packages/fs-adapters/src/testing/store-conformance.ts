@@ -12,6 +12,8 @@ export interface StoreConformanceOptions {
   readonly largeObjectBytes?: number
   /** Calls that race for a name. Default 64. */
   readonly racers?: number
+  /** Names they race for, one after the other. Default 20; the more, the likelier a rare second winner shows. */
+  readonly racedNames?: number
   /** Objects in the long listing. Default 1200, more than a page of common object stores. */
   readonly manyObjects?: number
 }
@@ -19,6 +21,7 @@ export interface StoreConformanceOptions {
 const DEFAULT_SIZES: ConformanceSizes = Object.freeze({
   largeObjectBytes: 40 * 1024 * 1024,
   racers: 64,
+  racedNames: 20,
   manyObjects: 1200,
 })
 

@@ -19,11 +19,15 @@ try {
 async function work(): Promise<void> {
   const { repo } = await openCampaign(settings, settings.keys)
   tell({ event: 'ready' })
-  // All processes of a round begin at the same time.
+  // All processes of a round begin at the same time, and end when they are told that it is over.
   await once(process.stdin, 'data')
-  process.stdin.destroy()
+  let isOver = false
+  process.stdin.once('end', () => {
+    isOver = true
+  })
   const dice = new Dice(`${settings.seed}|${settings.id}`)
   const end = performance.now() + settings.minutes * 60_000
-  for (let number = 0; number < settings.iterations && performance.now() < end; number++)
+  for (let number = 0; number < settings.iterations && !isOver && performance.now() < end; number++)
     await runJob({ settings, repo, dice, number })
+  process.stdin.destroy()
 }

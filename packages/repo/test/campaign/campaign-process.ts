@@ -51,6 +51,11 @@ export class CampaignProcess {
     this.#child.stdin?.write('go\n')
   }
 
+  /** Lets it end the job it is busy with, and no more. */
+  finish(): void {
+    this.#child.stdin?.end()
+  }
+
   /** Kills it without warning, unless it has ended. */
   kill(): void {
     this.#child.kill('SIGKILL')

@@ -1,14 +1,14 @@
 import { CampaignRepository } from './campaign-repository.ts'
-import type { Job, Verified } from './journal.ts'
+import type { Verified } from './journal.ts'
 
 /** Options of {@link crowdCampaign}. */
 export interface CrowdOptions {
   readonly writers: number
   readonly pruners: number
   readonly readers: number
-  /** Jobs that each process does at most. */
+  /** Backups of each writer, at most; all others go on until the last writer has ended. */
   readonly iterations: number
-  /** Time after which none begins another job. */
+  /** Time after which no writer begins another backup. */
   readonly minutes: number
   readonly seed: string
   /** Where the repository is made. That of a campaign that fails stays. */
@@ -42,19 +42,22 @@ export async function crowdCampaign(options: CrowdOptions): Promise<CrowdReport>
     // Something has to become garbage.
     { job: 'forget', name: '' } as const,
   ]
-  const start = ({ job, name }: { job: Job; name: string }, i: number) =>
+  const processes = crowd.map(({ job, name }, i) =>
     repository.start({
       job,
       name,
       id: `${job}.${i}`,
       impatient: IMPATIENT,
-      iterations,
-      minutes,
       damaged: false,
-    })
-  const processes = crowd.map(start)
+      ...(job === 'backup'
+        ? { iterations, minutes }
+        : { iterations: Number.MAX_SAFE_INTEGER, minutes: minutes + 1 }),
+    }),
+  )
   await Promise.all(processes.map(({ ready }) => ready))
   for (const one of processes) one.go()
+  await Promise.all(processes.slice(0, writers).map(({ ended }) => ended))
+  for (const one of processes) one.finish()
   await Promise.all(processes.map(({ ended }) => ended))
   await repository.assertRight('crowd')
   const verified = await repository.verify('verification', { recover: true, damaged: false, alone: true })

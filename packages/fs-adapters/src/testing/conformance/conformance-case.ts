@@ -18,6 +18,7 @@ export interface StoreCase {
 export interface ConformanceSizes {
   readonly largeObjectBytes: number
   readonly racers: number
+  readonly racedNames: number
   readonly manyObjects: number
 }
 

@@ -74,15 +74,18 @@ export const writeCases: readonly StoreCase[] = [
   },
   {
     name: 'of many racers for a name exactly one is told that it created the object',
-    async check(store, { racers }) {
-      for (let round = 0; round < 3; round++) {
-        const name = `race/${round}`
-        const puts = Array.from({ length: racers }, (_, i) => store.putIfAbsent(name, [pattern(5000, i + 1)]))
-        const outcomes = await Promise.all(puts)
-        assert.equal(outcomes.filter((outcome) => outcome === 'created').length, 1, 'winners')
+    async check(store, { racers, racedNames }) {
+      const objects = Array.from({ length: racers }, (_, i) => pattern(5000, i + 1))
+      const names = Array.from({ length: racedNames }, (_, i) => `race/${i % 7}/${i}`)
+      for (const name of names) {
+        const outcomes = await Promise.all(objects.map((object) => store.putIfAbsent(name, [object])))
         const winner = outcomes.indexOf('created')
-        assertSameBytes(await store.get(name), pattern(5000, winner + 1), 'the object is the winner’s')
+        assert.ok(winner >= 0, `${name} has a winner`)
+        for (const [i, outcome] of outcomes.entries())
+          assert.equal(outcome, i === winner ? 'created' : 'exists', `${name}, racer ${i}`)
+        assertSameBytes(await store.get(name), objects[winner]!, `${name} is the winner’s`)
       }
+      assert.deepEqual(await listNames(store, ''), names.sort(), 'nothing else is left')
     },
   },
   {
