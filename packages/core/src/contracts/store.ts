@@ -123,8 +123,8 @@ export function hasReserve<S extends ReadableStore>(store: S): store is S & Spac
  */
 export interface SettledNames {
   /**
-   * Makes durable that the objects directly below `prefix` are there, those that were there when it was called, and
-   * that those removed before are gone. Nothing happens where there are none.
+   * Makes durable that the objects below `prefix` are there, those that were there when it was called, and that those
+   * removed before are gone. Nothing happens where there are none.
    *
    * @param prefix ends in '/'.
    * @throws ERR_STORE_FULL, ERR_STORE_ACCESS, ERR_STORE_IO

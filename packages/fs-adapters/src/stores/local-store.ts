@@ -4,6 +4,7 @@ import {
   assert,
   assertStoreName,
   assertStorePrefix,
+  isStoreName,
   PlatterError,
   type SettledNames,
   type SpaceReserve,
@@ -174,16 +175,24 @@ export class LocalStore implements Store, SpaceReserve, SettledNames {
     return await this.#writer.releaseReserve()
   }
 
-  /** Syncs the folder of these objects, and those above it. @throws ERR_STORE_FULL, ERR_STORE_ACCESS, ERR_STORE_IO */
+  /** Syncs the folders of these objects, and those above them. @throws ERR_STORE_FULL, ERR_STORE_ACCESS, ERR_STORE_IO */
   async settle(prefix: string, options: StoreCallOptions = {}): Promise<void> {
     assertStorePrefix(prefix)
     options.signal?.throwIfAborted()
     await this.#folder.identify()
-    try {
-      await this.#writer.makeDurable(this.#folder.pathOf(prefix.slice(0, -1)))
-    } catch (error) {
-      if (!isAbsence(error)) throw storeError(error, 'make durable', prefix, this.label)
-      await this.#folder.assertPresent()
+    const { fileSystem } = this.#options
+    const pending = [prefix.slice(0, -1)]
+    for (let at = pending.pop(); at !== undefined; at = pending.pop()) {
+      options.signal?.throwIfAborted()
+      const path = this.#folder.pathOf(at)
+      try {
+        await this.#writer.makeDurable(path)
+        for (const entry of await fileSystem.readdir(path, { withFileTypes: true }))
+          if (entry.isDirectory() && isStoreName(entry.name)) pending.push(`${at}/${entry.name}`)
+      } catch (error) {
+        if (!isAbsence(error)) throw storeError(error, 'make durable', `${at}/`, this.label)
+        await this.#folder.assertPresent()
+      }
     }
   }
 

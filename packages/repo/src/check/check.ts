@@ -14,7 +14,6 @@ import type { RepositoryKeys } from '../config/repository-keys.ts'
 import { decodeIndexSegment, type IndexSegment } from '../format/index-segment.ts'
 import { MAX_INDEX_SEGMENT_BYTES } from '../format/limits.ts'
 import {
-  DAMAGE_PREFIX,
   indexSessionOfName,
   KEYS_PREFIX,
   keySlotName,
@@ -31,9 +30,9 @@ import { BlobReader } from '../pack/blob-reader.ts'
 import { listPacks, listQuarantined } from '../pack/list-packs.ts'
 import { fetchPackDirectory } from '../pack/pack-directory.ts'
 import { restore } from '../restore/restore.ts'
-import { readDamageMarks } from '../snapshots/damage-marks.ts'
 import type { SnapshotCatalog } from '../snapshots/snapshot-catalog.ts'
 import { workerCount } from '../workers/worker-pool.ts'
+import { checkRecords } from './check-records.ts'
 import { choosePacks } from './choose-packs.ts'
 import { DAMAGE } from './damage.ts'
 import { Findings } from './findings.ts'
@@ -102,7 +101,7 @@ class Check {
 
   async #look(): Promise<CheckReport> {
     const snapshots = await this.#checkSnapshots()
-    await this.#checkMarks()
+    await checkRecords(this.#context, this.#signal, (error, object) => this.#report(error, object))
     await this.#checkKeySlots()
     const index = await this.#checkIndex()
     const packSizes = await this.#checkPacks(index)
@@ -139,13 +138,6 @@ class Check {
       this.#progress('snapshots', snapshots.length, ids.length)
     }
     return snapshots
-  }
-
-  /** A damage mark that cannot be read hides what a repair found out. */
-  async #checkMarks(): Promise<void> {
-    await readDamageMarks(this.#context, this.#signal, undefined, (error) =>
-      this.#report(error, error.details.object ?? DAMAGE_PREFIX),
-    )
   }
 
   async #checkKeySlots(): Promise<void> {

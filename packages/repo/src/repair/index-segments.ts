@@ -1,14 +1,19 @@
-import { type PackId, PlatterError, type Store, type StoreStat, type WritableStore } from '@platter/core'
+import {
+  type PackId,
+  PlatterError,
+  type Store,
+  type StoreStat,
+  settle,
+  type WritableStore,
+} from '@platter/core'
 import { DAMAGE } from '../check/damage.ts'
 import { mapConcurrently } from '../concurrency/map-concurrently.ts'
 import type { BlobEntry } from '../format/blob-entry.ts'
 import { decodeIndexSegment, type IndexedPack, type IndexSegment } from '../format/index-segment.ts'
 import { MAX_INDEX_SEGMENT_BYTES } from '../format/limits.ts'
-import { snapshotName } from '../format/object-names.ts'
+import { INDEX_PREFIX, snapshotName } from '../format/object-names.ts'
 import type { SealedStore } from '../format/sealed-store.ts'
-import { SessionTrust } from '../gc/session-trust.ts'
 import { listIndexSegments } from '../index/load-index.ts'
-import { settleOpenSegments } from '../index/settle-segments.ts'
 import type { WriterSession } from '../session/writer-session.ts'
 
 const CONCURRENCY = 8
@@ -37,8 +42,8 @@ export async function readAllSegments(
   onProgress: (done: number, total: number) => void,
 ): Promise<SegmentsFound> {
   const stats = await listIndexSegments(objects, signal)
-  // Those of an earlier repair that failed would otherwise be taken for what this one is to make.
-  await settleOpenSegments(objects.store, stats, await SessionTrust.list(objects, signal), signal)
+  // What an earlier repair wrote and removed, and failed to make durable, is taken for done.
+  await settle(objects.store, INDEX_PREFIX, { signal })
   const readable: NamedSegment[] = []
   const damaged: { name: string; error: PlatterError }[] = []
   const read = async ({ name }: StoreStat): Promise<IndexSegment | PlatterError | undefined> => {

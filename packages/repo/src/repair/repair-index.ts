@@ -5,7 +5,6 @@ import {
   packIdFrom,
   type RandomSource,
   type RecordSealer,
-  settle,
   type WritableStore,
 } from '@platter/core'
 import type { DamagedPack, RepairIndexOptions, RepairIndexReport } from '../api/repair-types.ts'
@@ -17,7 +16,7 @@ import { MAX_PACK_FILE_BYTES, PACKS_PER_INDEX_SEGMENT } from '../format/limits.t
 import { packName } from '../format/object-names.ts'
 import { ChunkIndex } from '../index/chunk-index.ts'
 import { IndexComparison, type PackListing } from '../index/index-comparison.ts'
-import { listPacks, listQuarantined } from '../pack/list-packs.ts'
+import { listSettledPacks } from '../pack/list-packs.ts'
 import { fetchPackDirectory } from '../pack/pack-directory.ts'
 import { PackUploader } from '../pack/pack-uploader.ts'
 import type { WriterSession } from '../session/writer-session.ts'
@@ -53,7 +52,6 @@ class IndexRepair {
   readonly #started = performance.now()
   /** Packs whose directory cannot be read, and why. */
   readonly #unreadable = new Map<PackId, PlatterError>()
-  readonly #settled = new Map<string, Promise<void>>()
   readonly #listed = new Set<PackId>()
   #uploader: PackUploader | undefined
 
@@ -116,8 +114,8 @@ class IndexRepair {
   /** Packs in the store, without those in quarantine that are still damaged. */
   async #packs(): Promise<Map<PackId, number>> {
     const { store } = this.#context
-    const sizes = await listPacks(store, this.#signal)
-    for (const id of await listQuarantined(store, this.#signal)) {
+    const { sizes, quarantined } = await listSettledPacks(store, this.#signal)
+    for (const id of quarantined) {
       if (sizes.has(id) && !(await this.#isWhole(id))) sizes.delete(id)
     }
     return sizes
@@ -143,7 +141,7 @@ class IndexRepair {
       const pack = await this.#directory(id, fileBytes)
       if (pack === undefined) return
       if (comparison.lists(id)) comparison.add(pack)
-      else await this.#relist(pack)
+      else this.#relist(pack)
     }
     for await (const _ of mapConcurrently([...sizes], CONCURRENCY, read))
       this.#reporter.tell('packs', ++done, sizes.size)
@@ -185,26 +183,16 @@ class IndexRepair {
           continue
         }
         const pack = await this.#directory(id, fileBytes)
-        if (pack !== undefined) await this.#relist(pack)
+        if (pack !== undefined) this.#relist(pack)
       }
       // Of these the index is all there is.
-      for (const pack of packsOf(segment, (id) => isUnknown.has(id))) await this.#relist(pack)
+      for (const pack of packsOf(segment, (id) => isUnknown.has(id))) this.#relist(pack)
     }
   }
 
-  async #relist(pack: IndexedPack): Promise<void> {
+  #relist(pack: IndexedPack): void {
     this.#listed.add(pack.id)
-    if (this.#uploader === undefined) return
-    await this.#settleFolder(pack.id)
-    this.#uploader.list(pack)
-  }
-
-  /** A pack may have been stored by a writer that died before it was durable; a segment that lists it must not be. */
-  async #settleFolder(id: PackId): Promise<void> {
-    const folder = packName(id).slice(0, -id.length)
-    const settled = this.#settled.get(folder) ?? settle(this.#context.store, folder, { signal: this.#signal })
-    this.#settled.set(folder, settled)
-    await settled
+    this.#uploader?.list(pack)
   }
 
   #damagedPacks(wanted: (id: PackId) => boolean): DamagedPack[] {

@@ -8,6 +8,7 @@ import {
   type RandomSource,
   type RecordSealer,
   type SnapshotId,
+  settle,
   type WritableStore,
 } from '@platter/core'
 import type { Finding } from '../api/check-types.ts'
@@ -21,11 +22,11 @@ import { BLOB_TYPE } from '../format/blob-entry.ts'
 import { encodeQuarantine } from '../format/damage-record.ts'
 import type { IndexedPack } from '../format/index-segment.ts'
 import { MAX_PACK_FILE_BYTES } from '../format/limits.ts'
-import { CONFIG_NAME, packName, quarantineName, snapshotName } from '../format/object-names.ts'
+import { CONFIG_NAME, DAMAGE_PREFIX, packName, quarantineName, snapshotName } from '../format/object-names.ts'
 import type { Image } from '../image/image.ts'
 import { ChunkIndex } from '../index/chunk-index.ts'
 import type { BlobReader } from '../pack/blob-reader.ts'
-import { listPacks, listQuarantined } from '../pack/list-packs.ts'
+import { listSettledPacks } from '../pack/list-packs.ts'
 import { PackUploader } from '../pack/pack-uploader.ts'
 import { SmallPacks } from '../pack/small-packs.ts'
 import type { WriterSession } from '../session/writer-session.ts'
@@ -186,10 +187,10 @@ class PackRepair {
   /** Reads all packs, and finds those that are damaged or missing. */
   async #verify(index: ChunkIndex): Promise<ReadonlyMap<PackId, number>> {
     const { store, keys } = this.#context
-    const sizes = await listPacks(store, this.#signal)
+    const { sizes, quarantined } = await listSettledPacks(store, this.#signal)
     const named = new Set(index.packs.map(({ id }) => id))
     // Put aside by an earlier repair, which has taken over what could be saved.
-    for (const id of await listQuarantined(store, this.#signal)) if (!named.has(id)) sizes.delete(id)
+    for (const id of quarantined) if (!named.has(id)) sizes.delete(id)
     for (const id of named) if (!sizes.has(id)) this.#bad.set(id, `The pack ${packName(id)} is missing.`)
     const input = { store, keys, workers: this.#workers, signal: this.#signal }
     for await (const { id, bytesRead, problems } of verifyPacks(sizes, input)) {
@@ -375,6 +376,8 @@ class PackRepair {
     write: boolean,
   ): Promise<{ marked: SnapshotId[]; healed: SnapshotId[] }> {
     const marks = await readDamageMarks(this.#context, this.#signal)
+    // Marks that say what this repair finds are not written again.
+    await settle(this.#context.store, DAMAGE_PREFIX, { signal: this.#signal })
     const marked: SnapshotId[] = []
     const healed: SnapshotId[] = []
     for (const snapshot of snapshots) {
