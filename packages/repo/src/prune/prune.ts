@@ -75,7 +75,7 @@ class Prune {
       await writeTombstone(this.#context, checkpoint, this.#signal)
       this.#checkpointsForgotten++
     }
-    if (condemned.length === 0 && !listsOnlyForDead(found)) {
+    if (condemned.length === 0 && !listsOnlyForDead(found) && !listsWhatIsGone(found)) {
       await this.#tidy()
       return this.#report(idle ? 'nothing' : 'done', newest, [])
     }
@@ -281,6 +281,16 @@ function listsOnlyForDead({ table }: Survey): boolean {
   return table.packs.some(({ present, quarantined, standing }) => {
     return present && !quarantined && standing === 'fenced'
   })
+}
+
+/**
+ * Whether an index segment lists packs that are not there: one that a writer or collector had sent off before it died,
+ * and that arrived when its packs had been removed.
+ */
+function listsWhatIsGone({ segments, table }: Survey): boolean {
+  return segments.some(
+    ({ standing, packs }) => standing !== 'open' && packs.some((i) => !table.packs[i]!.present),
+  )
 }
 
 /** Packs that a plan names; all, where there is none. */

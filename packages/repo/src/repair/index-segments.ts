@@ -97,6 +97,21 @@ export async function removeSegments(
   signal: AbortSignal,
 ): Promise<readonly string[]> {
   if (!('delete' in store)) return names
+  await assertNotFenced(store, session, signal)
+  for (const name of names) await (store as Store).delete(name, { signal })
+  return []
+}
+
+/**
+ * Makes sure that no prune has ended the session: what the session has seen before was not about to be removed.
+ *
+ * @throws ERR_SESSION_FENCED
+ */
+export async function assertNotFenced(
+  store: WritableStore,
+  session: WriterSession,
+  signal: AbortSignal,
+): Promise<void> {
   const fence = snapshotName(session.id)
   if ((await store.stat(fence, { signal })) !== undefined) {
     throw new PlatterError(
@@ -105,6 +120,4 @@ export async function removeSegments(
       { object: fence },
     )
   }
-  for (const name of names) await (store as Store).delete(name, { signal })
-  return []
 }

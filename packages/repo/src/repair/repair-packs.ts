@@ -37,7 +37,13 @@ import { BlobStock } from './blob-stock.ts'
 import { assertNoUnfinishedPrune } from './condemned-packs.ts'
 import { type HealInput, healFromSource } from './heal-from-source.ts'
 import { ImageSource } from './image-source.ts'
-import { type NamedSegment, packsOf, readAllSegments, removeSegments } from './index-segments.ts'
+import {
+  assertNotFenced,
+  type NamedSegment,
+  packsOf,
+  readAllSegments,
+  removeSegments,
+} from './index-segments.ts'
 import { findLosses, type Losses } from './losses.ts'
 import { RepairReporter } from './repair-progress.ts'
 import { underSession } from './repair-session.ts'
@@ -111,8 +117,10 @@ class PackRepair {
   }
 
   async #repair(session: WriterSession | undefined): Promise<RepairPacksReport> {
-    const { store, random, config, keys, codec } = this.#context
+    const { store, random, config, keys, codec, catalog } = this.#context
     await assertNoUnfinishedPrune(store, this.#signal)
+    // Before the index is read: what is committed later may need what this index does not know yet, and is not lost.
+    const ids = await catalog.ids(this.#signal)
     const segments = await this.#segments()
     const index = new ChunkIndex(segments.map(({ segment }) => segment))
     const sizes = await this.#verify(index)
@@ -125,13 +133,15 @@ class PackRepair {
     const stock = new BlobStock({ objects: this.#context, index, keys, codec, damaged, packs, uploader })
     const packsDamaged = await this.#salvage(stock, segments, sizes)
 
-    const { snapshots, unreadable } = await this.#snapshots()
+    const { snapshots, unreadable } = await this.#snapshots(ids)
     const losses = await this.#heal(stock, snapshots, session)
     packs?.flush()
     this.#reporter.tell('commit', 0, undefined)
     const replaced = this.#relist(segments, uploader)
     // What follows relies on all that was written: the new packs, and the segments that list them.
     await uploader?.finish()
+    // What seems lost may only have been moved by a prune, if that has ended this session.
+    if (session !== undefined) await assertNotFenced(store, session, this.#signal)
     const { marked, healed } = await this.#mark(snapshots, losses, session !== undefined)
     if (session !== undefined) await this.#quarantine(sizes)
     const left = session === undefined ? [] : await removeSegments(store, session, replaced, this.#signal)
@@ -228,12 +238,12 @@ class PackRepair {
     }
   }
 
-  /** All snapshots that can be read, and a finding for each of the others. */
-  async #snapshots(): Promise<{ snapshots: Snapshot[]; unreadable: Finding[] }> {
+  /** Those of the snapshots that can be read, and a finding for each of the others. */
+  async #snapshots(ids: readonly SnapshotId[]): Promise<{ snapshots: Snapshot[]; unreadable: Finding[] }> {
     const { catalog } = this.#context
     const snapshots: Snapshot[] = []
     const unreadable: Finding[] = []
-    for (const id of await catalog.ids(this.#signal)) {
+    for (const id of ids) {
       try {
         const snapshot = await catalog.find(id, this.#signal)
         if (snapshot !== undefined) snapshots.push(snapshot)
