@@ -25,12 +25,12 @@ test('a seed has one history', PATIENCE, async (t) => {
     return [hash, ...lines].join('\n')
   }
   const traces = new Set<string>()
-  for (const seed of [2, 3, 5, 7, 11, 13]) {
+  for (const seed of [2, 3, 5]) {
     const trace = await traceOf(seed)
     t.equal(await traceOf(seed), trace, `seed ${seed}`)
     traces.add(trace)
   }
-  t.equal(traces.size, 6, 'other seeds have others')
+  t.equal(traces.size, 3, 'other seeds have others')
 })
 
 test('whatever happens, what was committed restores: 1 000 seeds', PATIENCE, async (t) => {

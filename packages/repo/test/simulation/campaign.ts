@@ -90,12 +90,10 @@ async function runChild(
   { child: script = CHILD, onTrace, stopAtFailure = false }: CampaignOptions,
   onFailure: (failure: Failure) => void,
 ): Promise<Summary> {
-  // Without the loaders of whoever runs the tests: they would only slow it down.
-  const { NODE_OPTIONS: _, NODE_V8_COVERAGE: __, ...env } = process.env
-  const child = spawn(process.execPath, [script, JSON.stringify(job)], {
-    env,
-    stdio: ['ignore', 'pipe', 'inherit'],
-  })
+  // Without the loaders of whoever runs the tests, which would take time that nobody has simulated.
+  const command = [process.execPath, script, JSON.stringify(job)]
+  const [first, ...rest] = process.platform === 'win32' ? command : ['env', '-u', 'NODE_OPTIONS', ...command]
+  const child = spawn(first!, rest, { stdio: ['ignore', 'pipe', 'inherit'] })
   const ended = new Promise<number | null>((resolve) => child.once('close', resolve))
   let found: Summary | undefined
   let isOver = false
