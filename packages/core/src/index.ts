@@ -1,6 +1,7 @@
 export * from './chunking.ts'
 export * from './codecs/codec.ts'
 export { releaseMemory } from './codecs/release-memory.ts'
+export * from './contracts/block-image.ts'
 export * from './contracts/block-source.ts'
 export * from './contracts/block-target.ts'
 export * from './contracts/store.ts'

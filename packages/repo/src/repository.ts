@@ -265,13 +265,13 @@ export class Repository implements AsyncDisposable {
 
   /**
    * Makes the index anew from the packs, as far as it is missing, unreadable, or says other things than they do.
-   * Sound index segments stay. What a `dryRun` reports it would do.
+   * Sound index segments stay. What a `dryRun` reports it would do; a store that can only be read will do for it.
    *
    * @throws ERR_PRUNE_UNFINISHED, ERR_SESSION_FENCED, ERR_UNSUPPORTED_VERSION, and what the store throws.
    */
   async repairIndex(options: RepairIndexOptions = {}): Promise<RepairIndexReport> {
     const context = {
-      store: this.#writable(),
+      store: this.#repairable(options.dryRun),
       records: this.#records,
       keys: this.#keys,
       random: this.#options.random ?? systemRandom,
@@ -283,13 +283,13 @@ export class Repository implements AsyncDisposable {
   /**
    * Reads all packs, takes every intact blob of damaged ones over into new packs, and looks in `from` for what is
    * lost. Snapshots that still lack something are marked; their records stay as they are. Damaged packs are put
-   * aside, not removed.
+   * aside, not removed. For a `dryRun` a store that can only be read will do.
    *
    * @throws ERR_CORRUPT_INDEX when the index must be repaired first; ERR_PRUNE_UNFINISHED, ERR_SESSION_FENCED,
    * ERR_SOURCE_UNSUPPORTED, ERR_UNSUPPORTED_VERSION, and what the store throws.
    */
   async repairPacks(options: RepairPacksOptions = {}): Promise<RepairPacksReport> {
-    const store = this.#writable()
+    const store = this.#repairable(options.dryRun)
     const signal = this.#signal(options.signal)
     const { from, ...rest } = options
     const codec = this.#options.codec ?? 'auto'
@@ -480,6 +480,13 @@ export class Repository implements AsyncDisposable {
     if (!('putIfAbsent' in this.#store)) {
       throw new PlatterError('ERR_STORE_UNSUPPORTED', `The store ${this.#store.label} can only be read.`)
     }
+    return this.#store as WritableStore
+  }
+
+  /** The store of a repair. A dry run never calls what only a writable one has. */
+  #repairable(dryRun: boolean | undefined): WritableStore {
+    if (dryRun !== true) return this.#writable()
+    this.#assertOpen()
     return this.#store as WritableStore
   }
 

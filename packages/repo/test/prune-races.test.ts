@@ -12,10 +12,11 @@ import {
   newRepository,
   noise,
   objectNames,
+  replaceObject,
   restored,
   sameBytes,
 } from './adversity.ts'
-import { interruptedAt, shuffled } from './interleaving.ts'
+import { interruptedAt, SteppedStore, shuffled } from './interleaving.ts'
 
 /** Takes every writer that has not committed for dead at once. */
 const IMPATIENT: PruneOptions = { patienceSeconds: 0 }
@@ -173,4 +174,69 @@ test('a restore during which its packs are replaced ends well', async (t) => {
   }
   t.equal(await codeOf(repo.restore('feedfeed', undefined as never)), 'ERR_SNAPSHOT_NOT_FOUND')
   t.ok((await objectNames(original, 'packs/')).length > 0)
+})
+
+/** A store that does `meanwhile` ahead of the first call that is like `call`. */
+function beforeFirst(store: MemoryStore, call: RegExp, meanwhile: () => Promise<void>): SteppedStore {
+  let isDone = false
+  return new SteppedStore(store, async (made) => {
+    if (isDone || !call.test(made)) return
+    isDone = true
+    await meanwhile()
+  })
+}
+
+test('a session that another prune tidies away while its record is about to be read is no error', async (t) => {
+  const { store, kept } = await prepared()
+  const other = await Repository.open(store)
+  let finish: () => void = () => {}
+  const finished = new Promise<void>((resolve) => {
+    finish = resolve
+  })
+  let commits: () => void = () => {}
+  const committing = new Promise<void>((resolve) => {
+    commits = resolve
+  })
+  const paused = beforeFirst(store, /^put snapshots\//, async () => {
+    commits()
+    await finished
+  })
+  const backup = backUp(await Repository.open(paused), NEW)
+  await committing
+  let met = false
+  const slow = beforeFirst(store, /^get sessions\//, async () => {
+    met = true
+    finish()
+    await backup
+    await other.prune()
+    t.same(await objectNames(store, 'sessions/'), [])
+  })
+  await (await Repository.open(slow)).prune()
+  t.ok(met)
+  const { id } = await backup
+  await assertSound(
+    t,
+    store,
+    new Map([
+      [kept.id, KEPT],
+      [id, NEW],
+    ]),
+    'afterwards',
+  )
+})
+
+test('an index segment that a repair replaces while it is about to be read is no error', async (t) => {
+  const { store, kept } = await prepared()
+  const [damaged] = await objectNames(store, 'index/')
+  await replaceObject(store, damaged!, (await store.get(damaged!)).subarray(0, 50))
+  const other = await Repository.open(store)
+  let met = false
+  const slow = beforeFirst(store, new RegExp(`^get ${damaged}$`), async () => {
+    met = true
+    await other.repairIndex()
+    t.notOk((await objectNames(store, 'index/')).includes(damaged!))
+  })
+  await (await Repository.open(slow)).prune(undefined, IMPATIENT)
+  t.ok(met)
+  await assertSound(t, store, new Map([[kept.id, KEPT]]), 'afterwards')
 })

@@ -10,6 +10,7 @@ import {
   type SpaceReserve,
   type Store,
   type StoreCallOptions,
+  type StoreGetOptions,
   type StoreStat,
   systemCodeOf,
 } from '@platter/core'
@@ -84,13 +85,10 @@ export class LocalStore implements Store, SpaceReserve, SettledNames {
   }
 
   /** @throws ERR_NOT_FOUND, ERR_LIMIT_EXCEEDED, ERR_STORE_ACCESS, ERR_STORE_IO, ERR_INVALID_NAME */
-  get(
-    name: string,
-    options: StoreCallOptions & { readonly maxBytes?: number } = {},
-  ): Promise<Uint8Array<ArrayBuffer>> {
+  get(name: string, options: StoreGetOptions = {}): Promise<Uint8Array<ArrayBuffer>> {
     return this.#withObject(name, options, async (file, sizeBytes) => {
       assertSize(name, sizeBytes, options.maxBytes)
-      return await readExactly(file, name, 0, sizeBytes, options)
+      return await readExactly(file, name, 0, memoryFor(sizeBytes, options.into), options)
     })
   }
 
@@ -103,7 +101,7 @@ export class LocalStore implements Store, SpaceReserve, SettledNames {
   ): Promise<Uint8Array<ArrayBuffer>> {
     return this.#withObject(name, options, async (file, sizeBytes) => {
       assertRange(name, offset, length, sizeBytes)
-      return await readExactly(file, name, offset, length, options)
+      return await readExactly(file, name, offset, new Uint8Array(length), options)
     })
   }
 
@@ -258,14 +256,20 @@ export class LocalStore implements Store, SpaceReserve, SettledNames {
 /** Most bytes asked of one read call; Node refuses 2 GiB and more. */
 const MAX_READ_BYTES = 1 << 30
 
+function memoryFor(sizeBytes: number, into: ArrayBuffer | undefined): Uint8Array<ArrayBuffer> {
+  return into !== undefined && into.byteLength >= sizeBytes
+    ? new Uint8Array(into, 0, sizeBytes)
+    : new Uint8Array(sizeBytes)
+}
+
 async function readExactly(
   file: StoreFile,
   name: string,
   offset: number,
-  length: number,
+  into: Uint8Array<ArrayBuffer>,
   options: StoreCallOptions,
 ): Promise<Uint8Array<ArrayBuffer>> {
-  const into = new Uint8Array(length)
+  const { length } = into
   let done = 0
   while (done < length) {
     options.signal?.throwIfAborted()

@@ -26,14 +26,16 @@ export class StoreFolder {
   /**
    * Notes the identity of the folder at first use; costs nothing later.
    *
-   * @throws ERR_NOT_FOUND when it never was there, ERR_STORE_ACCESS, ERR_STORE_IO
+   * @throws ERR_NOT_FOUND when it never was there, ERR_STORE_UNSUPPORTED when it is no folder, ERR_STORE_ACCESS,
+   * ERR_STORE_IO
    */
   async identify(): Promise<string> {
     this.#identity ??= this.#openAndIdentify().catch((error: unknown) => {
       this.#identity = undefined // it may be mounted before the next try
-      throw systemCodeOf(error) === 'ENOENT'
-        ? folderMissing(this.path, error)
-        : storeError(error, 'open', '.', this.path)
+      const code = systemCodeOf(error)
+      if (code === 'ENOENT') throw folderMissing(this.path, error)
+      if (code === 'ENOTDIR') throw notFolder(this.path, error)
+      throw storeError(error, 'open', '.', this.path)
     })
     return await this.#identity
   }
@@ -41,7 +43,8 @@ export class StoreFolder {
   /**
    * Throws unless the folder is there and is the one that was there at first.
    *
-   * @throws ERR_NOT_FOUND when it never was there, ERR_STORE_ACCESS, ERR_STORE_IO
+   * @throws ERR_NOT_FOUND when it never was there, ERR_STORE_UNSUPPORTED when it is no folder, ERR_STORE_ACCESS,
+   * ERR_STORE_IO
    */
   async assertPresent(): Promise<void> {
     const expected = await this.identify()
@@ -88,7 +91,8 @@ export class StoreFolder {
  * Creates the folder of a store and the folders above it, durably. Harmless when it is there: then it is made durable,
  * since who created it may have failed before it was.
  *
- * @throws ERR_STORE_FULL, ERR_STORE_ACCESS, ERR_STORE_IO
+ * @throws ERR_STORE_UNSUPPORTED when something else than a folder stands there, ERR_STORE_FULL, ERR_STORE_ACCESS,
+ * ERR_STORE_IO
  */
 export async function createStoreFolder(path: string, mode: number, fs: StoreFileSystem): Promise<void> {
   const folder = new StoreFolder(path, fs)
@@ -101,6 +105,8 @@ export async function createStoreFolder(path: string, mode: number, fs: StoreFil
       })
     }
   } catch (error) {
+    const code = systemCodeOf(error)
+    if (code === 'EEXIST' || code === 'ENOTDIR') throw notFolder(folder.path, error)
     throw storeError(error, 'create the folder of the store', '.', folder.path)
   }
 }
@@ -131,6 +137,14 @@ function folderMissing(path: string, cause: unknown): PlatterError {
     'ERR_NOT_FOUND',
     `The folder '${path}' of the store does not exist. Mount it, check the path, or create it with LocalStore.create().`,
     { path, cause, systemCode: systemCodeOf(cause) ?? 'ENOENT' },
+  )
+}
+
+function notFolder(path: string, cause: unknown): PlatterError {
+  return new PlatterError(
+    'ERR_STORE_UNSUPPORTED',
+    `'${path}' cannot be a store: it, or a part of the way to it, is a file. A store is a folder; check the path.`,
+    { path, cause, systemCode: systemCodeOf(cause) ?? 'ENOTDIR' },
   )
 }
 

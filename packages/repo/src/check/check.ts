@@ -105,7 +105,7 @@ class Check {
     await this.#checkKeySlots()
     const index = await this.#checkIndex()
     const packSizes = await this.#checkPacks(index)
-    if (this.#isChosen !== undefined) await this.#checkData(packSizes.keys(), this.#isChosen)
+    if (this.#isChosen !== undefined) await this.#checkData(packSizes, this.#isChosen)
     const chunks = await this.#checkTrees(snapshots, index)
     const { drill } = this.#options
     const drilled = drill === undefined ? undefined : await this.#drill(drill, index)
@@ -237,17 +237,17 @@ class Check {
   }
 
   /** Reads packs whole and has workers verify every blob in them. */
-  async #checkData(packs: Iterable<PackId>, isChosen: (id: PackId) => boolean): Promise<void> {
-    const ids = [...packs].filter(isChosen)
+  async #checkData(sizes: ReadonlyMap<PackId, number>, isChosen: (id: PackId) => boolean): Promise<void> {
+    const chosen = new Map([...sizes].filter(([id]) => isChosen(id)))
     const { store, keys } = this.#context
     const input = { store, keys, workers: workerCount(this.#options.workers), signal: this.#signal }
     let done = 0
-    for await (const { name, bytesRead, problems } of verifyPacks(ids, input)) {
+    for await (const { name, bytesRead, problems } of verifyPacks(chosen, input)) {
       for (const { code, message, blob } of problems)
         this.#findings.add({ key: blob ?? name, code, message, object: name })
       if (bytesRead > 0) this.#packsRead++
       this.#bytesRead += bytesRead
-      this.#progress('data', ++done, ids.length)
+      this.#progress('data', ++done, chosen.size)
     }
   }
 

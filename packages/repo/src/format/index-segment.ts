@@ -117,6 +117,7 @@ function decodePayload(name: string, payload: Uint8Array, suite: SuiteNumber): I
     return { id: packIdFrom(payload.subarray(at, at + HASH_BYTES)), salt, fileBytes, entryCount }
   })
   const ids = payload.subarray(idsAt, numbersAt)
+  assertAscending(ids)
   const scratch = new Uint8Array(BLOB_ENTRY_BYTES)
   const scratchView = new DataView(scratch.buffer)
   return {
@@ -149,5 +150,14 @@ function decodePayload(name: string, payload: Uint8Array, suite: SuiteNumber): I
         )
       }
     },
+  }
+}
+
+/** An id may occur more than once: the blob is then stored more than once. */
+function assertAscending(ids: Uint8Array): void {
+  const all = Buffer.from(ids.buffer, ids.byteOffset, ids.length)
+  for (let at = HASH_BYTES; at < all.length; at += HASH_BYTES) {
+    if (all.compare(all, at, at + HASH_BYTES, at - HASH_BYTES, at) > 0)
+      throw new RangeError(`its ids do not ascend, at number ${at / HASH_BYTES}.`)
   }
 }

@@ -1,7 +1,7 @@
 import { PlatterError, type ReadableStore } from '@platter/core'
 import { decodeMark, decodeSweep, type MarkRecord, type SweepRecord } from '../format/gc-records.ts'
 import { MAX_RECORD_BYTES } from '../format/limits.ts'
-import { GC_PREFIX, gcName, gcStepOfName } from '../format/object-names.ts'
+import { GC_PREFIX, gcName, gcStepOfName, INDEX_PREFIX } from '../format/object-names.ts'
 import type { SealedStore } from '../format/sealed-store.ts'
 
 /** How far the garbage collection of a repository has come. Only the newest generation can be unfinished. */
@@ -56,7 +56,8 @@ const MAX_TRIES = 8
 
 /**
  * Calls `look`, and once more when it missed something while another collector was at work: objects that were listed
- * may then be gone, and what takes their place be listed only now.
+ * may then be gone, and what takes their place be listed only now. A repair replaces index segments, too, and no record
+ * says so; but each was listed a moment ago.
  */
 export async function lookBesideCollectors<Result>(
   store: ReadableStore,
@@ -70,6 +71,7 @@ export async function lookBesideCollectors<Result>(
     } catch (error) {
       const isMissing = PlatterError.is(error, 'ERR_NOT_FOUND') || PlatterError.is(error, 'ERR_CHUNK_MISSING')
       if (!isMissing || attempt === MAX_TRIES) throw error
+      if (error.details.object?.startsWith(INDEX_PREFIX)) continue
       const now = await readGcState(store, signal)
       const unmoved = now.newest === before.newest && now.newestSwept === before.newestSwept
       if (unmoved && (before.idle || !before.newestSwept) && now.idle === before.idle) throw error

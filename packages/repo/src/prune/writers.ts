@@ -1,4 +1,4 @@
-import type { SessionId, WritableStore } from '@platter/core'
+import { PlatterError, type SessionId, type WritableStore } from '@platter/core'
 import { encodeFence, type FenceRecord, type ObservedSession } from '../format/gc-records.ts'
 import { snapshotName } from '../format/object-names.ts'
 import type { SealedStore } from '../format/sealed-store.ts'
@@ -14,11 +14,25 @@ export interface Observation {
   readonly openSessions: readonly ObservedSession[]
 }
 
-/** The sessions that may still commit, as they are now. */
+/** Times sessions are listed again because one of them ended meanwhile. */
+const MAX_TRIES = 8
+
+/**
+ * The sessions that may still commit, as they are now.
+ *
+ * @throws ERR_CORRUPT_RECORD, ERR_UNSUPPORTED_VERSION, and what the store throws.
+ */
 export async function openSessionsNow(objects: SealedStore, signal: AbortSignal): Promise<OpenSession[]> {
-  const intents = await listIntents(objects, signal)
-  const trust = await SessionTrust.list(objects, signal)
-  return await readOpenSessions(objects, intents, trust, signal)
+  for (let attempt = 1; ; attempt++) {
+    const intents = await listIntents(objects, signal)
+    const trust = await SessionTrust.list(objects, signal)
+    try {
+      return await readOpenSessions(objects, intents, trust, signal)
+    } catch (error) {
+      // Another collector removed the records of a session that was open when it was listed, and has ended since.
+      if (!PlatterError.is(error, 'ERR_NOT_FOUND') || attempt === MAX_TRIES) throw error
+    }
+  }
 }
 
 /**

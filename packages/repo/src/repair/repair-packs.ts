@@ -183,7 +183,7 @@ class PackRepair {
     for (const id of quarantined) if (!named.has(id)) sizes.delete(id)
     for (const id of named) if (!sizes.has(id)) this.#bad.set(id, `The pack ${packName(id)} is missing.`)
     const input = { store, keys, workers: this.#workers, signal: this.#signal }
-    for await (const { id, bytesRead, problems } of verifyPacks([...sizes.keys()], input)) {
+    for await (const { id, bytesRead, problems } of verifyPacks(sizes, input)) {
       this.#packsRead++
       this.#reporter.bytesRead += bytesRead
       if (problems[0] !== undefined) this.#bad.set(id, problems[0].message)
