@@ -55,7 +55,7 @@ import { partialRestore } from './restore/partial-restore.ts'
 import { restore } from './restore/restore.ts'
 import { applyForget } from './retention/apply-forget.ts'
 import { planForget } from './retention/plan-forget.ts'
-import { readDamageMarks } from './snapshots/damage-marks.ts'
+import { lostRanges, readDamageMarks } from './snapshots/damage-marks.ts'
 import { onlyVolume } from './snapshots/only-volume.ts'
 import { SnapshotCatalog, type SnapshotFilter, writeTombstone } from './snapshots/snapshot-catalog.ts'
 import { repositoryStats } from './stats/stats.ts'
@@ -318,12 +318,9 @@ export class Repository implements AsyncDisposable {
     options: { readonly signal?: AbortSignal } = {},
   ): Promise<Map<SnapshotId, readonly ByteRange[]>> {
     this.#assertOpen()
-    const marks = await readDamageMarks(this.#objects, this.#signal(options.signal), undefined, (error) =>
+    return await lostRanges(this.#objects, this.#signal(options.signal), (error) =>
       this.#options.onWarning?.(error),
     )
-    const damaged = new Map<SnapshotId, readonly ByteRange[]>()
-    for (const [id, { ranges = [] }] of marks) if (ranges.length > 0) damaged.set(id, ranges)
-    return damaged
   }
 
   /** Adds up what the repository holds. */
@@ -393,6 +390,7 @@ export class Repository implements AsyncDisposable {
         catalog: this.#catalog,
         regionBytes: this.#config.regionBytes,
         now: this.#now,
+        lost: () => lostRanges(this.#objects, signal),
         reader: () => this.#reader(signal),
       },
       selection,
@@ -425,7 +423,8 @@ export class Repository implements AsyncDisposable {
   async planPrune(options: PlanOptions = {}): Promise<PrunePlan> {
     this.#assertOpen()
     const signal = this.#signal(options.signal)
-    const context = { ...this.#objects, config: this.#config, keys: this.#keys, now: this.#now }
+    const catalog = new SnapshotCatalog(this.#objects)
+    const context = { ...this.#objects, config: this.#config, keys: this.#keys, catalog, now: this.#now }
     return (await makePlan(context, pruneSettings(options), signal)).plan
   }
 
@@ -452,6 +451,7 @@ export class Repository implements AsyncDisposable {
         records: this.#records,
         config: this.#config,
         keys: this.#keys,
+        catalog: new SnapshotCatalog(this.#objects),
         random: this.#options.random ?? systemRandom,
         now: this.#now,
       },

@@ -18,7 +18,7 @@ import { decodeIndexSegment } from '../dist/format/index-segment.js'
 import { readPackDirectory, readPackTrailer } from '../dist/format/pack-file.js'
 import { decodeSnapshot, isFence } from '../dist/format/snapshot-record.js'
 import { decodeNode, encodeNode } from '../dist/format/tree-node.js'
-import { ChunkIndex } from '../dist/index/chunk-index.js'
+import { chunkIndexOf } from '../dist/index/chunk-index-builder.js'
 import { backUp, codeOfCall, diskImage, newRepository, noise, objectNames } from './adversity.ts'
 
 const store = new MemoryStore()
@@ -87,7 +87,7 @@ const RECORDS: readonly [string, RecordType, string, (bytes: Uint8Array) => unkn
 /** Decodes a segment and looks every entry up, as a restore does. */
 function useIndex(bytes: Uint8Array): void {
   const segment = decodeIndexSegment(INDEX, bytes, plainRecords)
-  const index = new ChunkIndex([segment, segment])
+  const index = chunkIndexOf([segment, segment])
   for (let i = 0; i < segment.entryCount; i++) {
     const { id, offset, storedBytes, pack } = segment.entry(i)
     const found = index.find(id)

@@ -22,9 +22,10 @@ import {
 } from '../format/object-names.ts'
 import { type GcState, readGcState } from '../gc/gc-state.ts'
 import { SessionTrust } from '../gc/session-trust.ts'
-import { ChunkIndex } from '../index/chunk-index.ts'
+import type { ChunkIndex } from '../index/chunk-index.ts'
+import { ChunkIndexBuilder } from '../index/chunk-index-builder.ts'
 import { IndexComparison } from '../index/index-comparison.ts'
-import { listIndexSegments } from '../index/load-index.ts'
+import { listIndexSegments, maxEntriesIn } from '../index/load-index.ts'
 import { loadKeySlots } from '../keys/load-slots.ts'
 import { BlobReader } from '../pack/blob-reader.ts'
 import { listPacks, listQuarantined } from '../pack/list-packs.ts'
@@ -157,33 +158,41 @@ class Check {
     const read = async ({ name }: { name: string }): Promise<IndexSegment | undefined> => {
       try {
         const bytes = await store.get(name, { maxBytes: MAX_INDEX_SEGMENT_BYTES, signal: this.#signal })
-        const segment = decodeIndexSegment(name, bytes, records)
-        // Each entry is decoded once here, so that building the index cannot fail on one of them.
-        for (let i = 0; i < segment.entryCount; i++) segment.entry(i)
-        return segment
+        return decodeIndexSegment(name, bytes, records)
       } catch (error) {
         this.#report(error, name)
         return undefined
       }
     }
     const trust = await SessionTrust.list(this.#context, this.#signal)
-    const segments: IndexSegment[] = []
+    const builder = new ChunkIndexBuilder(maxEntriesIn(stats))
     let done = 0
     let packs = 0
     this.#fencedPacks.clear()
     this.#absentPacks.clear()
     for await (const segment of mapConcurrently(stats, CONCURRENCY, read)) {
-      const session = indexSessionOfName(stats[done]!.name)!
+      const { name } = stats[done]!
       this.#progress('index', ++done, stats.length)
-      if (segment === undefined) continue
-      segments.push(segment)
+      if (segment === undefined || !this.#addSegment(builder, segment, name)) continue
+      const session = indexSessionOfName(name)!
       const isFenced = await this.#isFenced(trust, session)
       for (const _ of segment.packs) {
         if (isFenced) this.#fencedPacks.add(packs)
         packs++
       }
     }
-    return new ChunkIndex(segments)
+    return builder.build()
+  }
+
+  /** Adds a segment to the index, unless one of its entries is impossible. */
+  #addSegment(builder: ChunkIndexBuilder, segment: IndexSegment, name: string): boolean {
+    try {
+      builder.add(segment)
+      return true
+    } catch (error) {
+      this.#report(error, name)
+      return false
+    }
   }
 
   async #isFenced(trust: SessionTrust, session: SessionId): Promise<boolean> {

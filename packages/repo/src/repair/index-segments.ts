@@ -13,6 +13,7 @@ import { decodeIndexSegment, type IndexedPack, type IndexSegment } from '../form
 import { MAX_INDEX_SEGMENT_BYTES } from '../format/limits.ts'
 import { INDEX_PREFIX, snapshotName } from '../format/object-names.ts'
 import type { SealedStore } from '../format/sealed-store.ts'
+import { PLACE_WORDS } from '../index/chunk-index.ts'
 import { listIndexSegments } from '../index/load-index.ts'
 import type { WriterSession } from '../session/writer-session.ts'
 
@@ -51,7 +52,7 @@ export async function readAllSegments(
       const bytes = await objects.store.get(name, { maxBytes: MAX_INDEX_SEGMENT_BYTES, signal })
       const segment = decodeIndexSegment(name, bytes, objects.records)
       // Each entry is decoded once here, so that an impossible one is found before anything relies on it.
-      for (let i = 0; i < segment.entryCount; i++) segment.entry(i)
+      segment.copyPlaces(new Uint32Array(segment.entryCount * PLACE_WORDS), 0)
       return segment
     } catch (error) {
       signal.throwIfAborted()

@@ -14,7 +14,7 @@ import type { RepositoryKeys } from '../config/repository-keys.ts'
 import type { IndexedPack } from '../format/index-segment.ts'
 import { MAX_PACK_FILE_BYTES, PACKS_PER_INDEX_SEGMENT } from '../format/limits.ts'
 import { packName } from '../format/object-names.ts'
-import { ChunkIndex } from '../index/chunk-index.ts'
+import { chunkIndexOf } from '../index/chunk-index-builder.ts'
 import { IndexComparison, type PackListing } from '../index/index-comparison.ts'
 import { listSettledPacks } from '../pack/list-packs.ts'
 import { fetchPackDirectory } from '../pack/pack-directory.ts'
@@ -80,7 +80,7 @@ class IndexRepair {
     const { readable, damaged } = await readAllSegments(this.#context, this.#signal, (done, total) =>
       this.#reporter.tell('index', done, total),
     )
-    const index = new ChunkIndex(readable.map(({ segment }) => segment))
+    const index = chunkIndexOf(readable.map(({ segment }) => segment))
     const comparison = new IndexComparison(index)
     const sizes = await this.#packs()
     await this.#readDirectories(sizes, comparison)

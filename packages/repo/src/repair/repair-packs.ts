@@ -24,7 +24,8 @@ import type { IndexedPack } from '../format/index-segment.ts'
 import { MAX_PACK_FILE_BYTES } from '../format/limits.ts'
 import { CONFIG_NAME, DAMAGE_PREFIX, packName, quarantineName, snapshotName } from '../format/object-names.ts'
 import type { Image } from '../image/image.ts'
-import { ChunkIndex } from '../index/chunk-index.ts'
+import type { ChunkIndex } from '../index/chunk-index.ts'
+import { chunkIndexOf } from '../index/chunk-index-builder.ts'
 import type { BlobReader } from '../pack/blob-reader.ts'
 import { listSettledPacks } from '../pack/list-packs.ts'
 import { PackUploader } from '../pack/pack-uploader.ts'
@@ -123,7 +124,7 @@ class PackRepair {
     // Before the index is read: what is committed later may need what this index does not know yet, and is not lost.
     const ids = await catalog.ids(this.#signal)
     const segments = await this.#segments()
-    const index = new ChunkIndex(segments.map(({ segment }) => segment))
+    const index = chunkIndexOf(segments.map(({ segment }) => segment))
     const sizes = await this.#verify(index)
 
     const uploader =

@@ -20,7 +20,7 @@ import {
 import { packCipher } from '../../../dist/format/pack-cipher.js'
 import { PACK_TRAILER_BYTES, readPackDirectory, readPackTrailer } from '../../../dist/format/pack-file.js'
 import { decodeNode, encodeNode, type TreeNode } from '../../../dist/format/tree-node.js'
-import { ChunkIndex } from '../../../dist/index/chunk-index.js'
+import { chunkIndexOf } from '../../../dist/index/chunk-index-builder.js'
 import { BlobOpener } from '../../../dist/pack/blob-opener.js'
 import { PackAssembler } from '../../../dist/pack/pack-assembler.js'
 import { noise } from '../../adversity.ts'
@@ -193,7 +193,7 @@ const NAME = `index/${SESSION}/000000`
 
 /** Looks every entry of a segment up, as a restore does, and makes a segment of it again. */
 function assertUsable(segment: IndexSegment, records: RecordSealer): void {
-  const index = new ChunkIndex([segment, segment])
+  const index = chunkIndexOf([segment, segment])
   const entries: BlobEntry[][] = segment.packs.map(() => [])
   for (let i = 0; i < segment.entryCount; i++) {
     const entry = segment.entry(i)
