@@ -333,7 +333,7 @@ test('creating a store whose folder cannot be made durable fails', async (t) => 
   }
   await rejection(LocalStore.create(join(scratch, 'new/folder'), { fileSystem }), 'ERR_STORE_IO')
   await rejection(LocalStore.create('/proc/no/folder'), 'ERR_STORE_IO')
-  await rejection(LocalStore.create('/dev/null'), 'ERR_STORE_IO')
-  await rejection(new LocalStore('/dev/null').get(NAME), 'ERR_STORE_IO')
+  await rejection(LocalStore.create('/dev/null'), 'ERR_STORE_UNSUPPORTED')
+  await rejection(new LocalStore('/dev/null').get(NAME), 'ERR_STORE_UNSUPPORTED')
   t.teardown(() => rmSync(scratch, { recursive: true }))
 })
