@@ -34,8 +34,7 @@ export interface FreedBytesInput {
  *
  * Each blob of the index has an owner: nobody, one snapshot, or several. A subtree is walked when its node gets its
  * first owner and once more when it gets a second; after that all below it is shared as well. So each node is visited
- * twice at most, however many snapshots have it, and memory is 4 bytes for each entry of the index. (Nodes in which a
- * snapshot has marked damage are visited for each such snapshot.)
+ * twice at most, however many snapshots have it, and memory is 4 bytes for each entry of the index.
  *
  * @throws ERR_CHUNK_MISSING, ERR_CORRUPT_BLOB, ERR_CORRUPT_NODE, ERR_CORRUPT_SNAPSHOT and what the store throws.
  */
@@ -66,8 +65,8 @@ class BlobOwners implements TreeVisitor {
     this.#owners = new Int32Array(index.size).fill(NOBODY)
   }
 
-  node(entry: number, owner: number, isMarked: boolean): boolean {
-    return this.#own(entry, owner) || isMarked
+  node(entry: number, owner: number): boolean {
+    return this.#own(entry, owner)
   }
 
   chunks(entries: Int32Array, owner: number): void {
