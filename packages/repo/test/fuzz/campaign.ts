@@ -42,8 +42,11 @@ export interface ChildSettings {
 }
 
 const CHILD = fileURLToPath(new URL('./fuzz-child.js', import.meta.url))
-/** Heap that parsers get. An input that needs more ends the process. */
-const HEAP_MIB = 64
+/**
+ * Heap that parsers get. An input that needs more ends the process. The largest record that is taken needs 68 MiB by
+ * itself; all memory together is held to 256 MiB.
+ */
+const HEAP_MIB = 128
 
 /** Fuzzes in a process of its own, and gives what it says, target by target. */
 export async function runChild(settings: ChildSettings): Promise<(TargetReport | StoppedReport)[]> {
