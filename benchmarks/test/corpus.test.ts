@@ -145,7 +145,7 @@ async function checkExt4(t: Test, corpus: CorpusManifest): Promise<void> {
 /** Reads all files of an ext4 filesystem: path to hash. */
 async function dump(filesystem: string, folder: string): Promise<Map<string, string>> {
   await mkdir(folder, { recursive: true })
-  spawnSync('debugfs', ['-R', `rdump / ${folder}`, filesystem])
+  spawnSync('debugfs', ['-R', `rdump / "${folder}"`, filesystem])
   const files = new Map<string, string>()
   for (const item of await readdir(folder, { recursive: true, withFileTypes: true })) {
     if (!item.isFile()) continue

@@ -1,52 +1,52 @@
-import { closeSync, openSync, readSync, statSync } from 'node:fs'
 import { availableParallelism } from 'node:os'
 import { isMainThread, parentPort, Worker, workerData } from 'node:worker_threads'
 
-/** The average chunk size of platter. */
-const CHUNK_BYTES = 256 << 10
+/** What one of several workers is to work on. */
+export interface Share {
+  /** A file, or a folder. */
+  readonly path: string
+  readonly codec: string | undefined
+  /** Counted from 0. */
+  readonly worker: number
+  readonly workers: number
+}
 
-/** Chunks are read this many at a time, outside the time that counts. */
-const CHUNKS_PER_BATCH = 64
+/** A piece of work whose input is in memory already. */
+export interface Batch {
+  readonly bytesIn: number
+  /** What is timed. Returns how many bytes came out of it. */
+  work(): number
+}
 
 /**
- * Prepares chunks outside the time that counts, and returns the work that is timed.
- * The work returns how many bytes came out of it.
- */
-export type BoundStep = (chunks: readonly Buffer[]) => () => number
-
-/**
- * Runs one step over a file in chunks, on all cores, and prints the seconds that the step alone took.
+ * Runs the work of all batches on all cores, and prints the seconds that the work alone took. What the iteration
+ * over the batches does, such as reading, is not timed.
  *
  * The module which calls this is run again in each worker.
  */
 export async function runBound(
   moduleUrl: string,
-  makeStep: (codec: string | undefined) => BoundStep,
+  batchesOf: (share: Share) => Iterable<Batch>,
 ): Promise<void> {
   if (!isMainThread) {
-    parentPort?.postMessage(timeShare(workerData as Share, makeStep))
+    parentPort?.postMessage(timeBatches(batchesOf(workerData as Share)))
     return
   }
   const [path, codec] = process.argv.slice(2)
-  if (path === undefined) throw new RangeError('Give the file to read, and the codec.')
+  if (path === undefined) throw new RangeError('Give what to read, and the codec.')
   const workers = availableParallelism()
   const results = await Promise.all(
     Array.from({ length: workers }, (_, worker) => runWorker(moduleUrl, { path, codec, worker, workers })),
   )
   const seconds = Math.max(...results.map((result) => result.seconds))
+  const bytesIn = results.reduce((sum, result) => sum + result.bytesIn, 0)
   const bytesOut = results.reduce((sum, result) => sum + result.bytesOut, 0)
-  console.log(JSON.stringify({ seconds, bytesIn: statSync(path).size, bytesOut, workers, codec }))
-}
-
-interface Share {
-  readonly path: string
-  readonly codec: string | undefined
-  readonly worker: number
-  readonly workers: number
+  console.log(JSON.stringify({ seconds, bytesIn, bytesOut, workers, codec }))
 }
 
 interface ShareResult {
   readonly seconds: number
+  readonly bytesIn: number
   readonly bytesOut: number
 }
 
@@ -58,28 +58,15 @@ function runWorker(moduleUrl: string, share: Share): Promise<ShareResult> {
   })
 }
 
-function timeShare(share: Share, makeStep: (codec: string | undefined) => BoundStep): ShareResult {
-  const step = makeStep(share.codec)
-  const file = openSync(share.path, 'r')
-  const sizeBytes = statSync(share.path).size
-  const batchBytes = CHUNKS_PER_BATCH * CHUNK_BYTES
+function timeBatches(batches: Iterable<Batch>): ShareResult {
   let seconds = 0
+  let bytesIn = 0
   let bytesOut = 0
-  for (let at = share.worker * batchBytes; at < sizeBytes; at += share.workers * batchBytes) {
-    const work = step(readChunks(file, at, Math.min(batchBytes, sizeBytes - at)))
+  for (const batch of batches) {
+    bytesIn += batch.bytesIn
     const started = performance.now()
-    bytesOut += work()
+    bytesOut += batch.work()
     seconds += (performance.now() - started) / 1000
   }
-  closeSync(file)
-  return { seconds, bytesOut }
-}
-
-function readChunks(file: number, at: number, length: number): Buffer[] {
-  const batch = Buffer.alloc(length)
-  readSync(file, batch, 0, length, at)
-  const chunks: Buffer[] = []
-  for (let start = 0; start < length; start += CHUNK_BYTES)
-    chunks.push(batch.subarray(start, start + CHUNK_BYTES))
-  return chunks
+  return { seconds, bytesIn, bytesOut }
 }

@@ -1,12 +1,13 @@
 import { blake3 } from '@napi-rs/blake-hash'
 import { runBound } from './bound.ts'
 import { codecNamed } from './codec.ts'
+import { fileChunks, totalBytes } from './file-chunks.ts'
 
-await runBound(import.meta.url, (name) => {
-  const codec = codecNamed(name)
-  return (chunks) => {
+await runBound(import.meta.url, function* (share) {
+  const codec = codecNamed(share.codec)
+  for (const chunks of fileChunks(share)) {
     const packed = chunks.map((chunk) => codec.compress(chunk))
-    return () => {
+    const work = (): number => {
       let bytesOut = 0
       for (const one of packed) {
         const chunk = codec.decompress(one)
@@ -15,5 +16,6 @@ await runBound(import.meta.url, (name) => {
       }
       return bytesOut
     }
+    yield { bytesIn: totalBytes(chunks), work }
   }
 })

@@ -58,7 +58,7 @@ export async function changeExt4(
 ): Promise<void> {
   const work = await mkdtemp(join(tmpdir(), 'platter-corpus-'))
   try {
-    const commands = change.removed.map((entry) => `rm ${entry.directory}/${entry.name}`)
+    const commands = change.removed.map((entry) => command('rm', `${entry.directory}/${entry.name}`))
     const made = new Set(change.had.flatMap((entry) => withAncestors(entry.directory)))
     for (const entry of change.added) {
       signal?.throwIfAborted()
@@ -66,7 +66,10 @@ export async function changeExt4(
         if (!made.has(directory)) commands.push(...makeDirectory(directory))
         made.add(directory)
       }
-      commands.push(`cd ${entry.directory}`, `write ${await contentPath(entry, work)} ${entry.name}`)
+      commands.push(
+        command('cd', entry.directory),
+        command('write', await contentPath(entry, work), entry.name),
+      )
     }
     await runDebugfs(tools, place, commands, join(work, 'commands'), signal)
   } finally {
@@ -105,9 +108,14 @@ function withAncestors(directory: string): string[] {
   return directory === '/' ? [] : [...withAncestors(above), directory]
 }
 
+/** A line for debugfs. Words are quoted, since the folder that files come from may have a space in its name. */
+function command(name: string, ...words: readonly string[]): string {
+  return [name, ...words.map((word) => `"${word.replaceAll('"', '""')}"`)].join(' ')
+}
+
 /** debugfs makes directories, as it writes files, only in the one it is in. */
 function makeDirectory(directory: string): string[] {
-  return [`cd ${dirname(directory)}`, `mkdir ${basename(directory)}`]
+  return [command('cd', dirname(directory)), command('mkdir', basename(directory))]
 }
 
 /** debugfs copies from files, so made-up content has to become one first. */

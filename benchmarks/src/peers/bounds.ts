@@ -1,6 +1,7 @@
 import { fileURLToPath } from 'node:url'
 import type { NodeRuntime } from './node-runtime.ts'
 import type { Peer } from './peer.ts'
+import { platterOn } from './platter.ts'
 
 /**
  * What no program with the same codec can undercut: compressing the data of A, or decompressing and hashing it,
@@ -24,5 +25,30 @@ export function boundOn(node: NodeRuntime, id: string): Peer {
     create: () => [],
     backup: (_site, image) => run('compress-only', image.packed!),
     readBack: (_site, image) => run('decompress-only', image.packed!),
+  }
+}
+
+/**
+ * What no check can undercut: decompressing and hashing every blob of the very packs that platter made of A, on all
+ * cores. Reading them is not counted, nor is anything else that a check looks at.
+ */
+export function checkBoundOn(node: NodeRuntime, id: string): Peer {
+  const platter = platterOn(node, 'platter', false)
+  return {
+    id,
+    title: `bound of check: codec and BLAKE3 alone (Node ${node.major}, ${node.codec})`,
+    settings: `every blob of the packs of A, ${node.codec}, unencrypted`,
+    readsHoles: false,
+    scenarios: ['check'],
+    version: platter.version,
+    input: platter.input,
+    create: (site, image) => [...platter.create(site, image), platter.backup(site, image, 'a1')],
+    backup: platter.backup,
+    check: (site) => ({
+      program: node.path,
+      args: [fileURLToPath(new URL('../bounds/verify-only.js', import.meta.url)), site.repo],
+      stdout: { to: 'caller' },
+      ownClock: true,
+    }),
   }
 }

@@ -1,5 +1,5 @@
 import { borgLz4, borgZstd } from './borg.ts'
-import { boundOn } from './bounds.ts'
+import { boundOn, checkBoundOn } from './bounds.ts'
 import { casync } from './casync.ts'
 import { catData, catImage } from './cat.ts'
 import { findNode24, inspectNode, type NodeRuntime } from './node-runtime.ts'
@@ -27,7 +27,10 @@ export async function allPeers(node24?: string): Promise<Peer[]> {
     qemuImg,
     partclone,
     zstd,
-    ...runtimes.map(([node, suffix]) => boundOn(node, `bound${suffix}`)),
+    ...runtimes.flatMap(([node, suffix]) => [
+      boundOn(node, `bound${suffix}`),
+      checkBoundOn(node, `bound-check${suffix}`),
+    ]),
     catImage,
     catData,
   ]

@@ -31,8 +31,8 @@ export interface Peer {
   version(): Promise<string | undefined>
   /** The file that a backup of the image reads. */
   input(image: Image): string | undefined
-  /** Makes a repository; not measured. */
-  create(site: Site): readonly Command[]
+  /** Makes a repository, and what else is needed before the first scenario; not measured. `image` is A. */
+  create(site: Site, image: Image): readonly Command[]
   backup(site: Site, image: Image, archive: string): Command
   /** Reads the last archive of an image back to nowhere. */
   readBack?(site: Site, image: Image, archive: string): Command

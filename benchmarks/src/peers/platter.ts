@@ -32,7 +32,10 @@ export function platterOn(node: NodeRuntime, id: string, encrypted: boolean): Pe
     }),
     readBack: (site) => run(site, ['restore', site.repo, 'latest', '-']),
     restore: (site, _image, _archive, target) => run(site, ['restore', site.repo, 'latest', target]),
-    check: (site) => run(site, ['check', site.repo, '--read-data']),
+    check: (site) => ({
+      ...run(site, ['check', site.repo, '--read-data', '--json']),
+      stdout: { to: 'caller' },
+    }),
   }
 }
 

@@ -40,7 +40,7 @@ export async function* runChain(
     try {
       await mkdir(site.repo, { recursive: true })
       await mkdir(site.home)
-      for (const command of peer.create(site)) await measure(command, context)
+      for (const command of peer.create(site, context.images.A)) await measure(command, context)
       for (const scenario of chain) {
         const run = await runStep(peer, scenario, site, context)
         if (wanted.has(scenario)) yield { scenario, run }

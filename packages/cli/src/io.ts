@@ -1,3 +1,5 @@
+import type { ScryptParameters } from '@platter/repo'
+
 /** A place for text: standard output, standard error, or a test's buffer. */
 export interface TextOutput {
   write(text: string): void
@@ -21,6 +23,13 @@ export interface CommandIo {
   readonly env: Readonly<Record<string, string | undefined>>
   /** Milliseconds that only grow. */
   readonly now: () => number
+  /** What new passphrases cost to try, for tests that make many. Absent, the library's default; no option sets it. */
+  readonly kdf?: ScryptParameters
+}
+
+/** The option of the library for {@link CommandIo.kdf}. */
+export function kdfOption({ kdf }: CommandIo): { readonly kdf?: ScryptParameters } {
+  return kdf === undefined ? {} : { kdf }
 }
 
 /** The reason a command's signal is aborted with. */

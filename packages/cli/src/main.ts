@@ -3,6 +3,7 @@ import { commandHelp, generalHelp } from './command-line/help.ts'
 import { parseCommandLine } from './command-line/parse.ts'
 import { backup } from './commands/backup.ts'
 import { check } from './commands/check.ts'
+import { commit } from './commands/commit.ts'
 import { diff } from './commands/diff.ts'
 import { forget } from './commands/forget.ts'
 import { init } from './commands/init.ts'
@@ -10,6 +11,7 @@ import { keyAdd, keyChange, keyList, keyRemove } from './commands/key.ts'
 import { prune } from './commands/prune.ts'
 import { repair } from './commands/repair.ts'
 import { restore } from './commands/restore.ts'
+import { serve } from './commands/serve.ts'
 import { show } from './commands/show.ts'
 import { snapshots } from './commands/snapshots.ts'
 import { stats } from './commands/stats.ts'
@@ -26,6 +28,8 @@ const COMMANDS: readonly Command[] = [
   snapshots,
   show,
   restore,
+  serve,
+  commit,
   check,
   repair,
   diff,

@@ -3,6 +3,7 @@ import { chmod, readdir, readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { PassThrough } from 'node:stream'
 import type { ReadStream } from 'node:tty'
+import { openRecord, RECORD_TYPE, RecordReader } from '@platter/core'
 import { test } from 'tap'
 import { askSecret } from '../dist/ask-secret.js'
 import { type CallOptions, call, errorOf, noise, type Outcome, platter } from './harness.ts'
@@ -25,6 +26,15 @@ async function json<T = Record<string, unknown>>(argv: string[], options: CallOp
   const outcome = await call([...argv, '--json'], options)
   if (outcome.code !== 0) throw new Error(`platter ${argv.join(' ')}: ${outcome.stderr}`)
   return JSON.parse(outcome.stdout) as T
+}
+
+/** What trying a passphrase costs, by the only key slot of a repository. */
+async function costOf(repo: string): Promise<unknown> {
+  const [slot] = await readdir(join(repo, 'keys'))
+  const record = openRecord(RECORD_TYPE.keySlot, `keys/${slot}`, await readFile(join(repo, 'keys', slot!)))
+  const header = RecordReader.decode(record, 'slot').byteString('header', 16384)
+  const kdf = RecordReader.decode(header, 'header').record('kdf')
+  return { N: kdf.integer('N'), r: kdf.integer('r'), p: kdf.integer('p') }
 }
 
 async function codeOf(argv: string[], options: CallOptions = {}): Promise<string> {
@@ -186,10 +196,19 @@ test('no passphrase is on any output, whatever goes wrong', { timeout: 60_000 },
   await writeFile(file, PASSPHRASE, { mode: 0o600 })
   const said = [await platter(['init', repo, '--passphrase-file', file])]
   t.equal(said[0]!.code, 0)
+  t.same(await costOf(repo), { N: 2 ** 17, r: 8, p: 1 }, 'what users get is not what this test gets')
+  // The wrong passphrase is tried where trying it is cheap.
+  const cheap = join(folder, 'cheap')
+  await json(['init', cheap, '--passphrase-file', file])
   await writeFile(file, `not ${PASSPHRASE}`)
-  for (const words of [['snapshots'], ['check', '--json'], ['key', 'list']])
-    said.push(await platter([...words, repo, '--passphrase-file', file]))
-  said.push(await platter(['snapshots', repo]))
+  const attempts = [['snapshots'], ['check', '--json'], ['key', 'list']].map((words) =>
+    platter([...words, cheap, '--passphrase-file', file]),
+  )
+  said.push(...(await Promise.all([...attempts, platter(['snapshots', cheap])])))
+  t.same(
+    said.slice(1).map(({ code }) => code),
+    [1, 1, 1, 1],
+  )
   t.match(said.at(-1)!.stderr, /ERR_KEY_REQUIRED[\s\S]*--passphrase-file/)
   for (const { stdout, stderr } of said) t.notMatch(stdout + stderr, /Straße/)
 })

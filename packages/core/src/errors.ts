@@ -56,6 +56,11 @@ export type ErrorCode =
   | 'ERR_TARGET_MOUNTED'
   | 'ERR_TARGET_FULL'
   | 'ERR_TARGET_WRITE'
+  // servers
+  | 'ERR_LISTEN'
+  // overlays
+  | 'ERR_OVERLAY_INVALID'
+  | 'ERR_OVERLAY_IN_USE'
 
 /** What an error concerns: the fields beside `code` and `message`. All plain data, so an error crosses threads whole. */
 export interface ErrorDetails {

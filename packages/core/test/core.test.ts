@@ -619,6 +619,7 @@ test('records are read strictly', async (t) => {
     'a type that is none': 'c1',
     'nesting one too deep': pack.nested(MAX_RECORD_DEPTH + 1),
     'nesting far too deep': pack.nested(100_000),
+    'more values than a record may have': `dd00080000${'c0'.repeat(524_288)}`,
     'nesting far too deep in maps': `${`81${pack.text('a')}`.repeat(100_000)}c0`,
     'array32 of 4 billion': 'ddffffffff',
     'array32 of 4 billion with some': `ddffffffff${'c0'.repeat(1000)}`,

@@ -1,5 +1,6 @@
 // The primitives against vectors of others, and encrypted records against a store that lies.
 import { createHash } from 'node:crypto'
+import { readFile } from 'node:fs/promises'
 import {
   deriveKey,
   encryptedRecords,
@@ -125,6 +126,36 @@ test('keys are derived as RFC 5869 says', async (t) => {
   const purposes: KeyPurpose[] = ['platter v1 packs', 'platter v1 metadata', 'platter v1 one pack']
   const keys = purposes.map((purpose) => Buffer.from(deriveKey(derived, hex('00'), purpose)).toString('hex'))
   t.equal(new Set(keys).size, purposes.length, 'each purpose has a key of its own')
+})
+
+/** A selection of the test vectors of Project Wycheproof; each file says which, and under which licence. */
+async function wycheproof(file: string): Promise<readonly Readonly<Record<string, string>>[]> {
+  const text = await readFile(new URL(`../test/wycheproof/${file}`, import.meta.url), 'utf8')
+  return (JSON.parse(text) as { tests: Record<string, string>[] }).tests
+}
+
+test('AES-256-GCM passes the vectors of Project Wycheproof', async (t) => {
+  const count = { valid: 0, invalid: 0 }
+  for (const { tcId, comment, key, iv, aad, msg, ct, tag, result } of await wycheproof('aes-256-gcm.json')) {
+    const input = { key: hex(key!), nonce: hex(iv!), additionalData: hex(aad!) }
+    const [plain, sealed] = [hex(msg!), hex(ct! + tag!)]
+    const opened = openAesGcm(input, sealed)
+    const isRight = opened !== undefined && same(opened, plain)
+    if (result === 'valid') t.ok(isRight && same(sealAesGcm(input, plain), sealed), `${tcId} ${comment}`)
+    else t.equal(opened, undefined, `${tcId} ${comment}`)
+    count[result as 'valid' | 'invalid']++
+  }
+  t.same(count, { valid: 21, invalid: 27 })
+})
+
+test('keys are derived as the vectors of Project Wycheproof say', async (t) => {
+  const vectors = await wycheproof('hkdf-sha256.json')
+  for (const { tcId, comment, ikm, salt, info, okm } of vectors) {
+    // A purpose is ASCII; the vectors have any bytes in its place, which the derivation takes as well.
+    const derived = deriveKey(hex(ikm!), hex(salt!), hex(info!) as unknown as KeyPurpose)
+    t.ok(same(derived, hex(okm!).subarray(0, 32)), `${tcId} ${comment}`)
+  }
+  t.equal(vectors.length, 81)
 })
 
 const KEY = noise('metadata', 32)

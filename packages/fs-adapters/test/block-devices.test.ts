@@ -19,6 +19,7 @@ import {
   loadLinuxCalls,
   openSource,
   openTarget,
+  type SourceWarning,
 } from '@platter/fs-adapters'
 import fc from 'fast-check'
 import { test } from 'tap'
@@ -145,13 +146,13 @@ test('the tables of mounts and swap space', async (t) => {
   const { parseMounts, parseSwaps } = await internals('device-use')
   const mounts = [
     '36 35 98:0 /mnt1 /mnt2 rw,noatime master:1 - ext3 /dev/root rw,errors=continue',
-    '40 35 0:44 / /srv/my\\040disk rw shared:1 master:2 - btrfs /dev/sdb1 rw',
+    '40 35 0:44 / /srv/my\\040disk rw shared:1 master:2 - btrfs /dev/sdb1 ro,rw',
     'nonsense',
     '',
   ]
   t.same(parseMounts(mounts.join('\n')), [
-    { device: '98:0', path: '/mnt2', source: '/dev/root' },
-    { device: '0:44', path: '/srv/my disk', source: '/dev/sdb1' },
+    { device: '98:0', path: '/mnt2', source: '/dev/root', writable: true },
+    { device: '0:44', path: '/srv/my disk', source: '/dev/sdb1', writable: false },
   ])
   const swaps = 'Filename\t\t\tType\t\tSize\n/dev/sda2 partition\t1\n/var/a\\040b file\t\t2\n'
   t.same(parseSwaps(swaps), ['/dev/sda2', '/var/a b'])
@@ -257,6 +258,35 @@ test('a mounted device is refused', { skip }, async (t) => {
   await rejection(openTarget(device), 'ERR_TARGET_MOUNTED')
   await target.close()
   await (await openTarget(device)).close()
+})
+
+test('a device that is mounted for writing is read after a warning', { skip }, async (t) => {
+  const folder = t.testdir({ mnt: {}, other: {} })
+  const [image, mountPoint, other] = [join(folder, 'image'), join(folder, 'mnt'), join(folder, 'other')]
+  writeFileSync(image, '')
+  truncateSync(image, 16 * MiB)
+  execFileSync('mkfs.ext4', ['-q', '-F', image], { stdio: 'ignore' })
+  const device = attach(image) as string
+  t.teardown(() => detach(device))
+  const warnings = async (): Promise<SourceWarning[]> => {
+    const given: SourceWarning[] = []
+    await (await openSource(device, { onWarning: (warning) => given.push(warning) })).close()
+    return given
+  }
+  t.same(await warnings(), [], 'not mounted')
+  execFileSync('mount', ['-o', 'ro', device, mountPoint])
+  t.same(await warnings(), [], 'mounted, but only for reading')
+  execFileSync('umount', [mountPoint])
+
+  execFileSync('mount', [device, mountPoint])
+  const [warning, ...others] = await warnings()
+  t.match(warning, { code: 'WARN_SOURCE_MOUNTED', path: device, message: `for writing at ${mountPoint}` })
+  t.same(others, [])
+  execFileSync('mount', ['-o', 'bind,ro', mountPoint, other])
+  execFileSync('umount', [mountPoint])
+  t.equal((await warnings()).length, 1, 'another view of it is for reading only, the file system is not')
+  execFileSync('umount', [other])
+  t.same(await warnings(), [])
 })
 
 test('swap space is refused', { skip }, async (t) => {

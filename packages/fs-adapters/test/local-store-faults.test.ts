@@ -3,9 +3,14 @@ import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { type ErrorCode, PlatterError } from '@platter/core'
 import { LocalStore, nodeFileSystem, type StoreFileSystem } from '@platter/fs-adapters'
+import {
+  FaultFileSystem,
+  type FaultPoint,
+  PowerCutFileSystem,
+  systemError,
+} from '@platter/fs-adapters/testing'
 import { test } from 'tap'
 import { pattern, rejection, sameBytes } from './assertions.ts'
-import { FaultFileSystem, type FaultPoint, systemError } from './fault-file-system.ts'
 
 const NAME = 'packs/3f/object'
 const PARTS = [pattern(5000, 1), pattern(3000, 2), pattern(1, 3)]
@@ -180,7 +185,10 @@ test('reads that fail tell why, and only absence is absence', async (t) => {
       fileSystem.disarm()
       if (fileSystem.log.length <= index) break
       const { call } = fileSystem.log[index] as { call: string }
-      if (call === 'close') continue
+      if (call === 'close') {
+        t.ok(sameBytes(outcome as Uint8Array, WHOLE), 'what was read is right, whatever close says')
+        continue
+      }
       // What is opened and ENOENT is absent: the folder of the store is still there.
       const code2 = code === 'ENOENT' && call === 'open' ? 'ERR_NOT_FOUND' : expected
       if (!PlatterError.is(outcome, code2)) t.fail(`${code} in ${call}: ${outcome}, not ${code2}`)
@@ -208,6 +216,105 @@ test('delete that fails tells why', async (t) => {
   t.pass()
 })
 
+test('a removal that was not durable is made so by the next one', async (t) => {
+  const path = join(scratch, `store-${count++}`)
+  const fileSystem = new FaultFileSystem({ call: 'sync', index: 0, code: 'EIO', when: 'before' })
+  const store = await LocalStore.create(path, { fileSystem })
+  await store.putIfAbsent(NAME, PARTS)
+  fileSystem.arm()
+  await rejection(store.delete(NAME), 'ERR_STORE_IO')
+  fileSystem.log.length = 0
+  await store.delete(NAME)
+  t.ok(
+    fileSystem.log.some(({ call, path: at }) => call === 'sync' && at === dirname(join(path, NAME))),
+    'the folder is synced although nothing stood there any more',
+  )
+  await store.delete('packs/no/folder')
+})
+
+test('what was seen before it was durable can be made so', async (t) => {
+  const path = join(scratch, `store-${count++}`)
+  const disk = new PowerCutFileSystem(`${path}.removed`)
+  await LocalStore.create(path)
+  const log = (await putWithFault(undefined)).fileSystem.log
+  const syncs = log.filter(({ call }) => call === 'sync').length
+  t.equal(syncs, 4)
+  for (const isSettled of [false, true]) {
+    for (let index = 1; index < syncs; index++) {
+      const fault = { call: 'sync', index, code: 'EIO', when: 'before' } as const
+      const fileSystem = new FaultFileSystem(fault, undefined, disk)
+      fileSystem.arm()
+      await rejection(new LocalStore(path, { fileSystem }).putIfAbsent(NAME, PARTS), 'ERR_STORE_IO')
+      const store = new LocalStore(path, { fileSystem: disk })
+      t.ok(await store.stat(NAME), 'it is seen')
+      if (isSettled) await store.settle(`${dirname(NAME)}/`)
+      await disk.cutPower()
+      t.equal((await store.stat(NAME)) !== undefined, isSettled, `sync ${index}, settled: ${isSettled}`)
+      await store.delete(NAME)
+      rmSync(join(path, 'packs'), { recursive: true, force: true })
+    }
+  }
+  await new LocalStore(path).settle('nothing/here/')
+  const failing = new FaultFileSystem({ call: 'sync', index: 0, code: 'EIO', when: 'before' })
+  const store = new LocalStore(path, { fileSystem: failing })
+  await store.putIfAbsent(NAME, PARTS)
+  failing.arm()
+  await rejection(store.settle('packs/3f/'), 'ERR_STORE_IO')
+})
+
+test('a folder of the store whose creation was not durable is made so by the next attempt', async (t) => {
+  for (const create of [false, true]) {
+    const path = join(scratch, `store-${count++}`, 'of', 'stores')
+    const disk = new PowerCutFileSystem(join(scratch, `removed-${count++}`))
+    for (let index = 0; index < 3; index++) {
+      const fault = { call: 'sync', index, code: 'EIO', when: 'before' } as const
+      const fileSystem = new FaultFileSystem(fault, undefined, disk)
+      fileSystem.arm()
+      await rejection(LocalStore.create(path, { fileSystem }), 'ERR_STORE_IO')
+    }
+    const options = { fileSystem: disk, create }
+    const store = create ? new LocalStore(path, options) : await LocalStore.create(path, options)
+    await store.putIfAbsent(NAME, PARTS)
+    await disk.cutPower()
+    t.ok(sameBytes(await new LocalStore(path).get(NAME), WHOLE), `create: ${create}`)
+  }
+})
+
+test('a store whose folder cannot be looked at is not called gone', async (t) => {
+  for (const [code, expected] of Object.entries(CODES)) {
+    if (code === 'ENOENT') continue
+    const path = join(scratch, `store-${count++}`)
+    await LocalStore.create(path)
+    const fileSystem = new FaultFileSystem({ index: 0, code, when: 'before', sticky: true })
+    const store = new LocalStore(path, { fileSystem })
+    await store.stat(NAME)
+    fileSystem.arm()
+    const error = await rejection(store.putIfAbsent(NAME, PARTS), expected)
+    t.equal(error.details.systemCode, code)
+    t.notMatch(error.message, /gone/)
+  }
+})
+
+test('a reserve that another process has just made stays', async (t) => {
+  const path = join(scratch, `store-${count++}`)
+  await (await LocalStore.create(path)).keepReserve(1000)
+  let looks = 0
+  const fileSystem: StoreFileSystem = {
+    ...nodeFileSystem,
+    // It is not there yet when it is looked for, nor when it is to be removed, and then it is.
+    open: async (at, flags, mode) => {
+      if (at.endsWith('reserve') && mode === undefined) throw systemError('ENOENT', 'open')
+      return await nodeFileSystem.open(at, flags, mode)
+    },
+    unlink: async (at) => {
+      if (looks++ === 0) throw systemError('ENOENT', 'unlink')
+      await nodeFileSystem.unlink(at)
+    },
+  }
+  await new LocalStore(path, { fileSystem }).keepReserve(1000)
+  t.equal(statSync(join(path, '.tmp', 'reserve')).size, 1000)
+})
+
 test('a folder of the store that is removed under it', async (t) => {
   const path = join(scratch, `store-${count++}`)
   const store = await LocalStore.create(path)
@@ -226,7 +333,7 @@ test('creating a store whose folder cannot be made durable fails', async (t) => 
   }
   await rejection(LocalStore.create(join(scratch, 'new/folder'), { fileSystem }), 'ERR_STORE_IO')
   await rejection(LocalStore.create('/proc/no/folder'), 'ERR_STORE_IO')
-  await rejection(LocalStore.create('/dev/null'), 'ERR_STORE_IO')
-  await rejection(new LocalStore('/dev/null').get(NAME), 'ERR_STORE_IO')
+  await rejection(LocalStore.create('/dev/null'), 'ERR_STORE_UNSUPPORTED')
+  await rejection(new LocalStore('/dev/null').get(NAME), 'ERR_STORE_UNSUPPORTED')
   t.teardown(() => rmSync(scratch, { recursive: true }))
 })

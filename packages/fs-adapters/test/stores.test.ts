@@ -4,6 +4,7 @@ import {
   linkSync,
   mkdirSync,
   readdirSync,
+  readFileSync,
   renameSync,
   rmSync,
   statSync,
@@ -14,10 +15,9 @@ import {
 import { join } from 'node:path'
 import type { StoreStat } from '@platter/core'
 import { LocalStore, MemoryStore } from '@platter/fs-adapters'
-import { FaultStore, storeConformance } from '@platter/fs-adapters/testing'
+import { FaultFileSystem, FaultStore, storeConformance } from '@platter/fs-adapters/testing'
 import { test } from 'tap'
 import { pattern, rejection, sameBytes } from './assertions.ts'
-import { FaultFileSystem } from './fault-file-system.ts'
 
 const isRoot = process.getuid?.() === 0
 
@@ -69,6 +69,26 @@ test('LocalStore: a folder that is missing', async (t) => {
   const creating = new LocalStore(path, { create: true })
   t.equal(await creating.putIfAbsent('config', [pattern(3)]), 'created')
   t.equal((await store.get('config')).length, 3, 'the first instance finds it now')
+})
+
+test('LocalStore: a file where the folder should be', async (t) => {
+  const folder = t.testdir({ file: 'x' })
+  for (const path of [join(folder, 'file'), join(folder, 'file', 'below')]) {
+    const store = new LocalStore(path, { create: true })
+    for (const call of [
+      () => store.get('config'),
+      () => store.getRange('config', 0, 1),
+      () => store.stat('config'),
+      () => listNames(store),
+      () => store.putIfAbsent('config', [pattern(3)]),
+      () => store.delete('config'),
+      () => LocalStore.create(path),
+    ]) {
+      const error = await rejection(call(), 'ERR_STORE_UNSUPPORTED')
+      t.match(error.message, `'${path}' cannot be a store`)
+    }
+  }
+  t.equal(readFileSync(join(folder, 'file'), 'utf8'), 'x', 'the file is as it was')
 })
 
 test('LocalStore: a folder that vanishes is no absence', async (t) => {

@@ -55,7 +55,7 @@ import { partialRestore } from './restore/partial-restore.ts'
 import { restore } from './restore/restore.ts'
 import { applyForget } from './retention/apply-forget.ts'
 import { planForget } from './retention/plan-forget.ts'
-import { readDamageMarks } from './snapshots/damage-marks.ts'
+import { lostRanges, readDamageMarks } from './snapshots/damage-marks.ts'
 import { onlyVolume } from './snapshots/only-volume.ts'
 import { SnapshotCatalog, type SnapshotFilter, writeTombstone } from './snapshots/snapshot-catalog.ts'
 import { repositoryStats } from './stats/stats.ts'
@@ -265,13 +265,13 @@ export class Repository implements AsyncDisposable {
 
   /**
    * Makes the index anew from the packs, as far as it is missing, unreadable, or says other things than they do.
-   * Sound index segments stay. What a `dryRun` reports it would do.
+   * Sound index segments stay. What a `dryRun` reports it would do; a store that can only be read will do for it.
    *
    * @throws ERR_PRUNE_UNFINISHED, ERR_SESSION_FENCED, ERR_UNSUPPORTED_VERSION, and what the store throws.
    */
   async repairIndex(options: RepairIndexOptions = {}): Promise<RepairIndexReport> {
     const context = {
-      store: this.#writable(),
+      store: this.#repairable(options.dryRun),
       records: this.#records,
       keys: this.#keys,
       random: this.#options.random ?? systemRandom,
@@ -283,13 +283,13 @@ export class Repository implements AsyncDisposable {
   /**
    * Reads all packs, takes every intact blob of damaged ones over into new packs, and looks in `from` for what is
    * lost. Snapshots that still lack something are marked; their records stay as they are. Damaged packs are put
-   * aside, not removed.
+   * aside, not removed. For a `dryRun` a store that can only be read will do.
    *
    * @throws ERR_CORRUPT_INDEX when the index must be repaired first; ERR_PRUNE_UNFINISHED, ERR_SESSION_FENCED,
    * ERR_SOURCE_UNSUPPORTED, ERR_UNSUPPORTED_VERSION, and what the store throws.
    */
   async repairPacks(options: RepairPacksOptions = {}): Promise<RepairPacksReport> {
-    const store = this.#writable()
+    const store = this.#repairable(options.dryRun)
     const signal = this.#signal(options.signal)
     const { from, ...rest } = options
     const codec = this.#options.codec ?? 'auto'
@@ -318,12 +318,9 @@ export class Repository implements AsyncDisposable {
     options: { readonly signal?: AbortSignal } = {},
   ): Promise<Map<SnapshotId, readonly ByteRange[]>> {
     this.#assertOpen()
-    const marks = await readDamageMarks(this.#objects, this.#signal(options.signal), undefined, (error) =>
+    return await lostRanges(this.#objects, this.#signal(options.signal), (error) =>
       this.#options.onWarning?.(error),
     )
-    const damaged = new Map<SnapshotId, readonly ByteRange[]>()
-    for (const [id, { ranges = [] }] of marks) if (ranges.length > 0) damaged.set(id, ranges)
-    return damaged
   }
 
   /** Adds up what the repository holds. */
@@ -393,6 +390,7 @@ export class Repository implements AsyncDisposable {
         catalog: this.#catalog,
         regionBytes: this.#config.regionBytes,
         now: this.#now,
+        lost: () => lostRanges(this.#objects, signal),
         reader: () => this.#reader(signal),
       },
       selection,
@@ -425,7 +423,8 @@ export class Repository implements AsyncDisposable {
   async planPrune(options: PlanOptions = {}): Promise<PrunePlan> {
     this.#assertOpen()
     const signal = this.#signal(options.signal)
-    const context = { ...this.#objects, config: this.#config, keys: this.#keys, now: this.#now }
+    const catalog = new SnapshotCatalog(this.#objects)
+    const context = { ...this.#objects, config: this.#config, keys: this.#keys, catalog, now: this.#now }
     return (await makePlan(context, pruneSettings(options), signal)).plan
   }
 
@@ -452,6 +451,7 @@ export class Repository implements AsyncDisposable {
         records: this.#records,
         config: this.#config,
         keys: this.#keys,
+        catalog: new SnapshotCatalog(this.#objects),
         random: this.#options.random ?? systemRandom,
         now: this.#now,
       },
@@ -480,6 +480,13 @@ export class Repository implements AsyncDisposable {
     if (!('putIfAbsent' in this.#store)) {
       throw new PlatterError('ERR_STORE_UNSUPPORTED', `The store ${this.#store.label} can only be read.`)
     }
+    return this.#store as WritableStore
+  }
+
+  /** The store of a repair. A dry run never calls what only a writable one has. */
+  #repairable(dryRun: boolean | undefined): WritableStore {
+    if (dryRun !== true) return this.#writable()
+    this.#assertOpen()
     return this.#store as WritableStore
   }
 

@@ -18,7 +18,7 @@ import { decodeIndexSegment } from '../dist/format/index-segment.js'
 import { readPackDirectory, readPackTrailer } from '../dist/format/pack-file.js'
 import { decodeSnapshot, isFence } from '../dist/format/snapshot-record.js'
 import { decodeNode, encodeNode } from '../dist/format/tree-node.js'
-import { ChunkIndex } from '../dist/index/chunk-index.js'
+import { chunkIndexOf } from '../dist/index/chunk-index-builder.js'
 import { backUp, codeOfCall, diskImage, newRepository, noise, objectNames } from './adversity.ts'
 
 const store = new MemoryStore()
@@ -87,7 +87,7 @@ const RECORDS: readonly [string, RecordType, string, (bytes: Uint8Array) => unkn
 /** Decodes a segment and looks every entry up, as a restore does. */
 function useIndex(bytes: Uint8Array): void {
   const segment = decodeIndexSegment(INDEX, bytes, plainRecords)
-  const index = new ChunkIndex([segment, segment])
+  const index = chunkIndexOf([segment, segment])
   for (let i = 0; i < segment.entryCount; i++) {
     const { id, offset, storedBytes, pack } = segment.entry(i)
     const found = index.find(id)
@@ -98,6 +98,48 @@ function useIndex(bytes: Uint8Array): void {
     if (index.findNext(id, found) < 0) throw new Error('The second copy is not found.')
   }
 }
+
+test('an index segment whose ids do not ascend', async (t) => {
+  const payload = openRecord(RECORD_TYPE.index, INDEX, await store.get(INDEX))
+  const view = new DataView(payload.buffer, payload.byteOffset, payload.length)
+  const [entries, packs] = [view.getUint32(0, true), view.getUint32(4, true)]
+  const idsAt = 16 + packs * 72
+  const exchanged = (i: number, j: number): Uint8Array => {
+    const bytes = payload.slice()
+    // The whole rows, so that nothing but their order is wrong.
+    for (const [at, width] of [
+      [idsAt, 32],
+      [idsAt + entries * 32, 4],
+      [idsAt + entries * 36, 16],
+    ] as const) {
+      bytes.copyWithin(at + i * width, at + j * width, at + (j + 1) * width)
+      bytes.set(payload.subarray(at + i * width, at + (i + 1) * width), at + j * width)
+    }
+    return sealed(RECORD_TYPE.index, INDEX, bytes)
+  }
+  t.ok(entries > 3)
+  t.equal(
+    codeOfCall(() => useIndex(exchanged(0, 0))),
+    'success',
+  )
+  for (const [i, j] of [
+    [0, 1],
+    [entries - 2, entries - 1],
+    [0, entries - 1],
+  ] as const)
+    t.equal(
+      codeOfCall(() => useIndex(exchanged(i, j))),
+      'ERR_CORRUPT_INDEX',
+      `${i} and ${j}`,
+    )
+  const twice = payload.slice()
+  twice.copyWithin(idsAt + 32, idsAt, idsAt + 32)
+  t.equal(
+    codeOfCall(() => useIndex(sealed(RECORD_TYPE.index, INDEX, twice))),
+    'success',
+    'an id may occur twice',
+  )
+})
 
 for (const [what, type, name, decode] of RECORDS) {
   test(`wrong content under a right checksum: ${what}`, { timeout: 60_000 }, async (t) => {

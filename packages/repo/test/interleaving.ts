@@ -1,5 +1,5 @@
 // Stores that let a test decide when things happen.
-import type { Store, StoreCallOptions, StoreStat } from '@platter/core'
+import type { Store, StoreCallOptions, StoreGetOptions, StoreStat } from '@platter/core'
 
 /** Calls `before` ahead of every call to another store, and waits for it. */
 export class SteppedStore implements Store {
@@ -12,10 +12,7 @@ export class SteppedStore implements Store {
     this.#before = before
   }
 
-  async get(
-    name: string,
-    options?: StoreCallOptions & { readonly maxBytes?: number },
-  ): Promise<Uint8Array<ArrayBuffer>> {
+  async get(name: string, options?: StoreGetOptions): Promise<Uint8Array<ArrayBuffer>> {
     await this.#before(`get ${name}`)
     return await this.#inner.get(name, options)
   }

@@ -39,7 +39,7 @@ import {
 } from '../dist/format/pack-file.js'
 import { decodeSnapshot, encodeSnapshot } from '../dist/format/snapshot-record.js'
 import { decodeNode, encodeNode, RUN, type RunKind } from '../dist/format/tree-node.js'
-import { ChunkIndex } from '../dist/index/chunk-index.js'
+import { chunkIndexOf } from '../dist/index/chunk-index-builder.js'
 import { ClaimTable } from '../dist/index/claim-table.js'
 import { Claims } from '../dist/index/load-claims.js'
 import type { BlobReader } from '../dist/pack/blob-reader.js'
@@ -784,7 +784,7 @@ test('index segments and the index made of them name every blob', async (t) => {
       assertSame(ids, [...ids].sort(), 'ids ascend')
       return segment
     })
-    const index = new ChunkIndex(segments)
+    const index = chunkIndexOf(segments)
     assertSame(index.size, [...expected.values()].flat().length, 'the size')
     for (let number = 0; number <= 60; number++) {
       const id = blobId(number)
@@ -829,7 +829,7 @@ test('an index of many blobs finds each', async (t) => {
       plainRecords,
     )
   })
-  const index = new ChunkIndex(segments)
+  const index = chunkIndexOf(segments)
   for (const { id, entries } of packs) {
     for (const blob of entries) {
       const entry = index.find(blob.id)

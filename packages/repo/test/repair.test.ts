@@ -1,6 +1,6 @@
 // Repairs of a repository: after each, every snapshot that can be whole is, and nothing wrong is ever restored.
 import { Readable } from 'node:stream'
-import type { PackId, SnapshotId, Store, WritableStore } from '@platter/core'
+import type { PackId, ReadableStore, SnapshotId, Store, WritableStore } from '@platter/core'
 import { MemorySource, MemoryStore, MemoryTarget, StreamSource } from '@platter/fs-adapters'
 import { FaultStore } from '@platter/fs-adapters/testing'
 import { type ByteRange, type RepairPacksOptions, Repository } from '@platter/repo'
@@ -155,6 +155,34 @@ test('the index is made from the packs alone', async (t) => {
   t.same(await verdicts(store), ALL_EXACT)
   t.same(await checkCodes(store), [])
   t.equal((await backUp(repo, IMAGES[0]!)).stats.chunksNew, 0, 'and a backup knows what is there')
+})
+
+test('dry runs need no store that can be written', async (t) => {
+  const store = await copyOf(VICTIM.store)
+  const pack = await packOfFirstImage()
+  await flip(store, pack, 5000)
+  const asOther: ReadableStore = {
+    label: 'read-only',
+    get: (...args) => store.get(...args),
+    getRange: (...args) => store.getRange(...args),
+    stat: (...args) => store.stat(...args),
+    list: (...args) => store.list(...args),
+    close: async () => {},
+  }
+  await using readOnly = await Repository.open(asOther)
+  await using repo = await Repository.open(store)
+  const from = (): MemorySource => new MemorySource(IMAGES[0]!)
+  const packs = await readOnly.repairPacks({ dryRun: true, workers: 0, from: from() })
+  t.equal(packs.packsDamaged.length, 1)
+  t.ok(packs.blobsHealed > 0)
+  const expected = await repo.repairPacks({ dryRun: true, workers: 0, from: from() })
+  t.same({ ...packs, seconds: 0 }, { ...expected, seconds: 0 })
+  t.equal(await codeOf(readOnly.repairPacks({ workers: 0 })), 'ERR_STORE_UNSUPPORTED')
+
+  for (const name of await objectNames(store, 'index/')) await store.delete(name)
+  const index = await readOnly.repairIndex({ dryRun: true })
+  t.equal(index.packsListed, (await objectNames(store, 'packs/')).length)
+  t.equal(await codeOf(readOnly.repairIndex()), 'ERR_STORE_UNSUPPORTED')
 })
 
 test('index segments that are damaged, of another name, or lie', { timeout: 60_000 }, async (t) => {

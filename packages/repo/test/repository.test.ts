@@ -754,3 +754,48 @@ test('progress goes up, and ends with what was done', async (t) => {
   await repo.backup(new MemorySource(image), { workers: 0, onProgress: (step) => steps.push(step) })
   t.ok(steps.length >= 1 && steps.length < 50, 'by default not more often than ten times a second')
 })
+
+test('progress of a restore to a stream is what the stream has taken', async (t) => {
+  const image = noise(40 * MIB, 2)
+  // Longer than any step by which progress may jump, both within regions and over whole ones.
+  image.fill(0, 3 * MIB, 37 * MIB)
+  const repo = await newRepository({ regionBytes: 4 * MIB, packBytes: 4 * MIB })
+  await repo.backup(new MemorySource(image), { workers: 0 })
+  for (const workers of [0, 2]) {
+    const inner = new MemoryTarget()
+    let taken = 0
+    const steps: number[] = []
+    const takes = async (length: number): Promise<void> => {
+      await delay(5)
+      taken += length
+    }
+    const target: BlockTarget = {
+      info: inner.info,
+      sequential: true,
+      prepare: (bytes) => inner.prepare(bytes),
+      write: async (offset, bytes) => {
+        await inner.write(offset, bytes)
+        await takes(bytes.length)
+      },
+      zero: async (offset, length) => {
+        await inner.zero(offset, length)
+        await takes(length)
+      },
+      flush: () => inner.flush(),
+      close: () => inner.close(),
+      [Symbol.asyncDispose]: () => inner.close(),
+    }
+    await repo.restore('latest', target, {
+      workers,
+      progressMillis: 1,
+      onProgress: ({ bytesDone }) => {
+        if (bytesDone > taken) throw new Error(`${bytesDone} bytes are told, ${taken} were taken`)
+        steps.push(bytesDone)
+      },
+    })
+    const longest = steps.map((step, i) => step - (steps[i - 1] ?? 0)).reduce((a, b) => Math.max(a, b), 0)
+    t.ok(longest <= 20 * MIB, `the longest step is ${longest}`)
+    t.equal(steps.at(-1), image.length)
+    t.ok(sameBytes(inner.bytes, image))
+  }
+})

@@ -1,14 +1,10 @@
-import { openSource } from '@platter/fs-adapters'
-import type { BackupProgress, Repository, Snapshot } from '@platter/repo'
+import { openSource, type SourceWarning } from '@platter/fs-adapters'
+import type { Repository } from '@platter/repo'
 import type { Call, Command } from '../command-line/command.ts'
 import type { OptionValues } from '../command-line/option-values.ts'
 import { UsageError } from '../command-line/usage-error.ts'
 import { ExitCode } from '../exit-code.ts'
-import { formatBytes, formatDuration, formatItems, formatRate } from '../format/amounts.ts'
-import { printable } from '../format/printable.ts'
-import { shortId } from '../format/snapshot-text.ts'
-import { columns } from '../format/table.ts'
-import type { ProgressView } from '../output/progress-view.ts'
+import { backupProgress, backupRecord, backupSummary, badRanges } from '../output/backup-report.ts'
 import { KEY_OPTIONS } from '../repository/credentials.ts'
 import { openRepository } from '../repository/open-repository.ts'
 import { assertSourceOutside } from '../repository/placement.ts'
@@ -57,16 +53,22 @@ export const backup: Command = {
     const workers = options.workers()
     await assertSourceOutside(sourcePath, repositoryPath)
     await using repository = await openRepository(repositoryPath, call, codecOption(options))
-    await using source = await openSource(sourcePath)
+    const warnings: SourceWarning[] = []
+    await using source = await openSource(sourcePath, {
+      onWarning: (warning) => {
+        warnings.push(warning)
+        report.warning(warning)
+      },
+    })
 
     const snapshot = await repository.backup(source, {
       ...workers,
       ...naming(options, sourcePath),
       onReadError: options.text('on-read-error') === 'record' ? 'record' : 'stop',
       signal: io.signal,
-      onProgress: (progress) => report.progress(viewOf(progress), { command: 'backup', ...progress }),
+      onProgress: (progress) => report.progress(backupProgress(progress), { command: 'backup', ...progress }),
     })
-    report.result(recordOf(snapshot), summaryOf(snapshot), snapshot.id)
+    report.result(backupRecord(snapshot, warnings), backupSummary(snapshot), snapshot.id)
     return badRanges(snapshot).length > 0 ? ExitCode.findings : ExitCode.done
   },
 }
@@ -85,66 +87,4 @@ function naming(options: OptionValues, sourcePath: string): NonNullable<Paramete
     ...(host === undefined ? {} : { host }),
     tags: options.texts('tag'),
   }
-}
-
-function viewOf(progress: BackupProgress): ProgressView {
-  const { phase, bytesDone, bytesTotal, bytesRead, bytesNew, bytesKnown } = progress
-  return {
-    phase,
-    unit: 'bytes',
-    done: bytesDone,
-    total: bytesTotal,
-    // Holes are passed at no cost; what is read is what takes time.
-    bytesMoved: bytesRead,
-    notes: [`${formatBytes(bytesNew)} new`, `${formatBytes(bytesKnown)} known`],
-  }
-}
-
-function badRanges(snapshot: Snapshot): Snapshot['volumes'][number]['badRanges'] {
-  return snapshot.volumes.flatMap((volume) => volume.badRanges)
-}
-
-/** The object `backup --json` answers. */
-function recordOf(snapshot: Snapshot): object {
-  const { bytesTotal, bytesRead, bytesHole, bytesNew, bytesStored, chunksNew, chunksKnown, seconds } =
-    snapshot.stats
-  return {
-    snapshot: snapshot.id,
-    name: snapshot.name,
-    parent: snapshot.parent,
-    bytesTotal,
-    bytesRead,
-    bytesHole,
-    bytesNew,
-    bytesStored,
-    chunksNew,
-    chunksKnown,
-    seconds,
-    badRanges: badRanges(snapshot),
-  }
-}
-
-function summaryOf(snapshot: Snapshot): string {
-  const { bytesTotal, bytesRead, bytesHole, bytesNew, bytesStored, chunksNew, chunksKnown, seconds } =
-    snapshot.stats
-  const known = Math.max(0, bytesTotal - bytesHole - bytesNew)
-  const bad = badRanges(snapshot)
-  const unreadable = bad.reduce((sum, range) => sum + range.length, 0)
-  const rows = [
-    ['read', formatBytes(bytesRead), `in ${formatDuration(seconds)}, ${formatRate(bytesRead, seconds)}`],
-    ['zeros', formatBytes(bytesHole), 'holes or all zero, not stored'],
-    ['known', formatBytes(known), formatItems(chunksKnown, 'chunk')],
-    [
-      'new',
-      formatBytes(bytesNew),
-      `${formatItems(chunksNew, 'chunk')}, stored as ${formatBytes(bytesStored)}`,
-    ],
-    ...(bad.length === 0
-      ? []
-      : [['bad', formatBytes(unreadable), `${formatItems(bad.length, 'range')} unreadable, zeros kept`]]),
-  ]
-  return [
-    `Snapshot ${shortId(snapshot.id)} of ${printable(snapshot.name)}, ${formatBytes(bytesTotal)}`,
-    columns(rows, [1]).replace(/^/gm, '  '),
-  ].join('\n')
 }

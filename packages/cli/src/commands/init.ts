@@ -4,6 +4,7 @@ import { type Credentials, Repository } from '@platter/repo'
 import type { Call, Command } from '../command-line/command.ts'
 import { UsageError } from '../command-line/usage-error.ts'
 import { ExitCode } from '../exit-code.ts'
+import { kdfOption } from '../io.ts'
 import { chunkerOption } from '../repository/chunker-presets.ts'
 import { firstCredentials, KEY_OPTIONS } from '../repository/credentials.ts'
 import { assertEmptyOrRepository, missingFolders, removeEmptyFolders } from '../repository/new-folder.ts'
@@ -33,7 +34,7 @@ export const init: Command = {
       throw new UsageError('With --no-encryption there is no passphrase and no key file.')
     await assertEmptyOrRepository(path)
     const credentials = isPlain ? {} : await firstCredentials(call, path)
-    const id = await create(path, isPlain, credentials, options.text('chunker'))
+    const id = await create(path, isPlain, { ...credentials, ...kdfOption(io) }, options.text('chunker'))
     io.signal.throwIfAborted()
 
     await using repository = await Repository.open(new LocalStore(path), {
@@ -53,14 +54,14 @@ export const init: Command = {
 async function create(
   path: string,
   isPlain: boolean,
-  credentials: Credentials,
+  keys: Credentials & ReturnType<typeof kdfOption>,
   chunker: string | undefined,
 ): Promise<RepositoryId> {
   const missing = await missingFolders(path)
   try {
     const store = await LocalStore.create(path)
     const crypto = isPlain ? 'none' : 'aes-256-gcm'
-    return await Repository.init(store, { crypto, ...credentials, ...chunkerOption(chunker) })
+    return await Repository.init(store, { crypto, ...keys, ...chunkerOption(chunker) })
   } catch (error) {
     await removeEmptyFolders(missing)
     throw error

@@ -3,6 +3,7 @@ import type { Call, Command } from '../command-line/command.ts'
 import { ExitCode } from '../exit-code.ts'
 import { printable } from '../format/printable.ts'
 import { columns } from '../format/table.ts'
+import { kdfOption } from '../io.ts'
 import { KEY_OPTIONS, NEW_KEY_OPTIONS, newCredentials } from '../repository/credentials.ts'
 import { openRepository } from '../repository/open-repository.ts'
 
@@ -30,7 +31,11 @@ export const keyAdd: Command = {
   async run(call: Call): Promise<ExitCode> {
     const { operands, report } = call
     await using repository = await openRepository(operands[0]!, call)
-    const id = await repository.keys.add({ ...(await newCredentials(call)), ...labelOption(call) })
+    const id = await repository.keys.add({
+      ...(await newCredentials(call)),
+      ...labelOption(call),
+      ...kdfOption(call.io),
+    })
     report.result({ key: id }, `Added key slot ${id}.`, id)
     return ExitCode.done
   },
@@ -48,7 +53,11 @@ export const keyChange: Command = {
   async run(call: Call): Promise<ExitCode> {
     const { operands, report } = call
     await using repository = await openRepository(operands[0]!, call)
-    const id = await repository.keys.change({ ...(await newCredentials(call)), ...labelOption(call) })
+    const id = await repository.keys.change({
+      ...(await newCredentials(call)),
+      ...labelOption(call),
+      ...kdfOption(call.io),
+    })
     report.result({ key: id }, `Changed; the key slot is now ${id}.`, id)
     return ExitCode.done
   },

@@ -13,7 +13,7 @@ const MAX_BYTES = 64 * 1024
 export async function readPassphraseFile(path: string, warn: (warning: Warning) => void): Promise<string> {
   const bytes = await readSecretFile(path, warn)
   try {
-    return new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(bytes).replace(/\r?\n$/, '')
+    return passphraseIn(bytes)
   } catch (cause) {
     throw new PlatterError(
       'ERR_INVALID_ARGUMENT',
@@ -23,6 +23,11 @@ export async function readPassphraseFile(path: string, warn: (warning: Warning) 
   } finally {
     bytes.fill(0)
   }
+}
+
+/** @throws TypeError when the bytes are no text in UTF-8. */
+export function passphraseIn(bytes: Uint8Array): string {
+  return new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(bytes).replace(/\r?\n$/, '')
 }
 
 /** The content of a key file or passphrase file. @throws ERR_INVALID_ARGUMENT when it cannot be read. */

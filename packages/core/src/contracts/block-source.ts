@@ -11,7 +11,12 @@ export interface Extent {
   readonly kind: ExtentKind
 }
 
-/** An open file descriptor from which image bytes can be read directly, also by worker threads. */
+/**
+ * An open file descriptor from which image bytes can be read directly, by any number of worker threads at once. They
+ * read at offsets that they name (`pread`), so it must be one of a file or device that can be read in this way, not of
+ * a pipe; where it stands does not matter, and nobody moves it. It belongs to the source: readers never close it.
+ * A read that ends early, before `sizeBytes`, is taken for a source that has changed (ERR_SOURCE_CHANGED).
+ */
 export interface DirectRead {
   readonly fd: number
 }
@@ -58,7 +63,8 @@ export interface BlockSource extends AsyncDisposable {
   /**
    * Reads up to `into.length` bytes at `offset` and says how many; 0 only at the end of the image.
    *
-   * @throws ERR_SOURCE_READ with the offset at which reading failed.
+   * @throws ERR_SOURCE_READ with the offset at which reading failed; ERR_SOURCE_CHANGED when there is less than
+   * `info.sizeBytes` says.
    */
   read(offset: number, into: Uint8Array, options?: SourceCallOptions): Promise<number>
 

@@ -8,6 +8,18 @@ export interface StoreCallOptions {
   readonly signal?: AbortSignal
 }
 
+/** What can be said when a whole object is read. */
+export interface StoreGetOptions extends StoreCallOptions {
+  /** Refuse anything larger, before reading it. */
+  readonly maxBytes?: number
+  /**
+   * Memory that the store may read the object into, when it is long enough. The answer is then a view of it from its
+   * first byte on. It spares whoever reads many large objects the making and freeing of memory. A store that cannot
+   * make use of it gives memory of its own, as ever, and leaves this alone.
+   */
+  readonly into?: ArrayBuffer
+}
+
 /**
  * A store that can be read. A store holds immutable objects under relative names such as `packs/3f/3f09…`.
  *
@@ -20,7 +32,8 @@ export interface StoreCallOptions {
  * - `list` gives every object that existed before it was called, once, in no promised order, or throws. It never
  *   ends early without an error.
  * - Returned bytes belong to the caller: they span their whole ArrayBuffer (byteOffset 0, no pooled memory), so
- *   they can be transferred to a worker, and the store never touches them again.
+ *   they can be transferred to a worker, and the store never touches them again. Only where {@link StoreGetOptions.into}
+ *   was given they may be a part of that; it is not touched either once the call has settled.
  */
 export interface ReadableStore {
   /** Where the store is, for messages. */
@@ -29,13 +42,9 @@ export interface ReadableStore {
   /**
    * Reads a whole object.
    *
-   * @param options.maxBytes refuse anything larger, before reading it.
    * @throws ERR_NOT_FOUND, ERR_LIMIT_EXCEEDED, ERR_STORE_ACCESS, ERR_STORE_IO
    */
-  get(
-    name: string,
-    options?: StoreCallOptions & { readonly maxBytes?: number },
-  ): Promise<Uint8Array<ArrayBuffer>>
+  get(name: string, options?: StoreGetOptions): Promise<Uint8Array<ArrayBuffer>>
 
   /**
    * Reads `length` bytes at `offset`. A range that does not lie wholly within the object is an error
@@ -106,4 +115,32 @@ export interface SpaceReserve {
 /** Whether a store can keep space back. */
 export function hasReserve<S extends ReadableStore>(store: S): store is S & SpaceReserve {
   return 'keepReserve' in store && 'releaseReserve' in store
+}
+
+/**
+ * What a store offers where objects can be seen before they are durable, as in a folder: who created one may have
+ * been killed, or have failed, in between. Whoever relies on an object that may be such a one calls this first.
+ */
+export interface SettledNames {
+  /**
+   * Makes durable that the objects below `prefix` are there, those that were there when it was called, and that those
+   * removed before are gone. Nothing happens where there are none.
+   *
+   * @param prefix ends in '/'.
+   * @throws ERR_STORE_FULL, ERR_STORE_ACCESS, ERR_STORE_IO
+   */
+  settle(prefix: string, options?: StoreCallOptions): Promise<void>
+}
+
+/** Has a store settle its names, where there is need for that. See {@link SettledNames}. */
+export async function settle(
+  store: ReadableStore,
+  prefix: string,
+  options?: StoreCallOptions,
+): Promise<void> {
+  if (hasSettledNames(store)) await store.settle(prefix, options)
+}
+
+function hasSettledNames<S extends ReadableStore>(store: S): store is S & SettledNames {
+  return 'settle' in store && typeof store.settle === 'function'
 }

@@ -1,25 +1,39 @@
 /** Deepest nesting of a record. */
 export const MAX_RECORD_DEPTH = 16
+/**
+ * Most values in a record, keys among them. An empty list takes a byte in a record and fifty in memory, so the length of
+ * a record says little about what it takes to decode it.
+ */
+export const MAX_RECORD_VALUES = 524_288
 
 /**
- * Walks a MessagePack value without allocating, and throws unless it fills `bytes` exactly, declares no length
- * beyond them, nests at most {@link MAX_RECORD_DEPTH} deep, has no extension types and only string map keys.
- * Decoders allocate arrays by their declared length, so this comes first.
+ * Walks a MessagePack value, and throws unless it fills `bytes` exactly, declares no length beyond them, has at most
+ * {@link MAX_RECORD_VALUES} values, nests at most {@link MAX_RECORD_DEPTH} deep, has no extension types and only
+ * string map keys. Decoders allocate arrays by their declared length, so this comes first.
  *
  * Source: MessagePack specification (2013 format, as of the str/bin revision).
  */
 export function assertMessagePack(bytes: Uint8Array): void {
-  const end = skipValue(new DataView(bytes.buffer, bytes.byteOffset, bytes.length), 0, 0)
+  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length)
+  const end = skipValue({ view, values: 0 }, 0, 0)
   if (end !== bytes.length) throw new RangeError(`${bytes.length - end} bytes follow the record.`)
 }
 
+interface Walk {
+  readonly view: DataView
+  /** Values seen so far. */
+  values: number
+}
+
 /** Offset behind the value at `at`. DataView itself throws when a header lies beyond the end. */
-function skipValue(view: DataView, at: number, depth: number): number {
+function skipValue(walk: Walk, at: number, depth: number): number {
+  const { view } = walk
   if (depth > MAX_RECORD_DEPTH) throw new RangeError('The record nests too deep.')
+  if (++walk.values > MAX_RECORD_VALUES) throw new RangeError('The record has too many values.')
   const type = view.getUint8(at)
   if (type <= 0x7f || type >= 0xe0) return at + 1
-  if (type <= 0x8f) return skipItems(view, at + 1, type & 0x0f, depth, true)
-  if (type <= 0x9f) return skipItems(view, at + 1, type & 0x0f, depth, false)
+  if (type <= 0x8f) return skipItems(walk, at + 1, type & 0x0f, depth, true)
+  if (type <= 0x9f) return skipItems(walk, at + 1, type & 0x0f, depth, false)
   if (type <= 0xbf) return skipBytes(view, at + 1, type & 0x1f)
   switch (type) {
     case 0xc0: // nil
@@ -50,13 +64,13 @@ function skipValue(view: DataView, at: number, depth: number): number {
     case 0xd3: // int 64
       return skipBytes(view, at + 1, 8)
     case 0xdc:
-      return skipItems(view, at + 3, view.getUint16(at + 1), depth, false)
+      return skipItems(walk, at + 3, view.getUint16(at + 1), depth, false)
     case 0xdd:
-      return skipItems(view, at + 5, view.getUint32(at + 1), depth, false)
+      return skipItems(walk, at + 5, view.getUint32(at + 1), depth, false)
     case 0xde:
-      return skipItems(view, at + 3, view.getUint16(at + 1), depth, true)
+      return skipItems(walk, at + 3, view.getUint16(at + 1), depth, true)
     case 0xdf:
-      return skipItems(view, at + 5, view.getUint32(at + 1), depth, true)
+      return skipItems(walk, at + 5, view.getUint32(at + 1), depth, true)
     default:
       throw new RangeError(`Type 0x${type.toString(16)} is not allowed in a record.`)
   }
@@ -67,17 +81,18 @@ function skipBytes(view: DataView, at: number, length: number): number {
   return at + length
 }
 
-function skipItems(view: DataView, at: number, count: number, depth: number, isMap: boolean): number {
+function skipItems(walk: Walk, at: number, count: number, depth: number, isMap: boolean): number {
   // Every item takes a byte at least, so a lying count is found before it costs anything.
+  const { view } = walk
   if (count > view.byteLength - at)
     throw new RangeError('A collection declares more items than the record has bytes.')
   let next = at
   for (let i = 0; i < count; i++) {
     if (isMap) {
       assertString(view.getUint8(next))
-      next = skipValue(view, next, depth + 1)
+      next = skipValue(walk, next, depth + 1)
     }
-    next = skipValue(view, next, depth + 1)
+    next = skipValue(walk, next, depth + 1)
   }
   return next
 }

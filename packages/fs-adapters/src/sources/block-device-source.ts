@@ -8,13 +8,15 @@ import {
   type DeviceNumber,
   deviceNumberOf,
 } from '../system/block-device.ts'
+import { writableMount } from '../system/device-use.ts'
 import { type LinuxCallsOption, resolveLinuxCalls } from '../system/linux-calls.ts'
 import { wholeAsData } from './memory-source.ts'
 import { PositionedReader } from './positioned-reader.ts'
 import { sourceChanged, sourceOpenError, sourceReadError } from './source-errors.ts'
+import { mountedWarning, type SourceWarningOption } from './source-warning.ts'
 
 /** Options of {@link BlockDeviceSource.open}. */
-export interface BlockDeviceSourceOptions extends LinuxCallsOption {}
+export interface BlockDeviceSourceOptions extends LinuxCallsOption, SourceWarningOption {}
 
 /** A disk, a partition or another block device. Devices do not tell holes, so all of it is data. */
 export class BlockDeviceSource implements BlockSource {
@@ -42,7 +44,8 @@ export class BlockDeviceSource implements BlockSource {
   }
 
   /**
-   * Opens a block device for reading; usually only root and the group 'disk' may.
+   * Opens a block device for reading; usually only root and the group 'disk' may. One that is mounted for writing is
+   * read like any other, after a warning.
    *
    * @throws ERR_SOURCE_NOT_FOUND, ERR_SOURCE_ACCESS, ERR_SOURCE_READ
    * @throws ERR_SOURCE_UNSUPPORTED when it is something else.
@@ -55,6 +58,8 @@ export class BlockDeviceSource implements BlockSource {
         if (!stat.isBlockDevice()) throw notBlockDevice(path)
         const device = deviceNumberOf(stat.rdev)
         const facts = await blockDeviceFacts(handle, device, resolveLinuxCalls(options))
+        const mountPoint = options.onWarning === undefined ? undefined : await writableMount(device)
+        if (mountPoint !== undefined) options.onWarning?.(mountedWarning(path, mountPoint))
         return new BlockDeviceSource(path, handle, device, facts, options)
       } catch (error) {
         await handle.close()

@@ -10,10 +10,11 @@ import { FileSource } from './file-source.ts'
 import { DescriptorPieces } from './piece-reader.ts'
 import { PipePieces } from './pipe-pieces.ts'
 import { sourceOpenError } from './source-errors.ts'
+import type { SourceWarningOption } from './source-warning.ts'
 import { StreamSource } from './stream-source.ts'
 
 /** Options of {@link openSource}. */
-export interface OpenSourceOptions extends LinuxCallsOption {}
+export interface OpenSourceOptions extends LinuxCallsOption, SourceWarningOption {}
 
 const STANDARD_INPUT = 0
 

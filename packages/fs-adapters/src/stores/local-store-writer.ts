@@ -51,7 +51,7 @@ export class ObjectWriter {
       await this.#createFolders(dirname(path))
       const outcome = await this.#link(temporary, path, name)
       // Also when it was there already: who created it may not have come so far yet.
-      await this.#makeDurable(dirname(path))
+      await this.makeDurable(dirname(path))
       return outcome
     } catch (error) {
       throw storeError(error, 'create', name, this.#folder.path)
@@ -71,8 +71,8 @@ export class ObjectWriter {
       // Random: some file systems store neither zeros nor what they can compress.
       await this.#writeTemporary(path, [randomBytes(sizeBytes)])
     } catch (error) {
+      if (systemCodeOf(error) === 'EEXIST') return // another process was faster, so the file is its own
       await this.#fs.unlink(path).catch(() => {})
-      if (systemCodeOf(error) === 'EEXIST') return // another process was faster
       throw storeError(error, 'keep space back for', RESERVE_NAME, this.#folder.path)
     }
   }
@@ -192,8 +192,10 @@ export class ObjectWriter {
   /**
    * Syncs the entries of a folder, and those of the folders above it unless this instance did so before: who
    * created them, maybe another process, may not have synced them yet.
+   *
+   * @throws the error of the file system
    */
-  async #makeDurable(path: string): Promise<void> {
+  async makeDurable(path: string): Promise<void> {
     await this.#folder.syncEntries(path)
     const added: string[] = []
     for (let at = path; at !== this.#folder.path && !this.#durableFolders.has(at); at = dirname(at)) {

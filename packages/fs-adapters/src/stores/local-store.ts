@@ -4,10 +4,13 @@ import {
   assert,
   assertStoreName,
   assertStorePrefix,
+  isStoreName,
   PlatterError,
+  type SettledNames,
   type SpaceReserve,
   type Store,
   type StoreCallOptions,
+  type StoreGetOptions,
   type StoreStat,
   systemCodeOf,
 } from '@platter/core'
@@ -55,11 +58,12 @@ export const LOCAL_STORE_DEFAULTS: Required<LocalStoreOptions> = Object.freeze({
  * const store = await LocalStore.create('/backups/lab')
  * await store.putIfAbsent('notes/first', [new TextEncoder().encode('hello')])
  */
-export class LocalStore implements Store, SpaceReserve {
+export class LocalStore implements Store, SpaceReserve, SettledNames {
   readonly label: string
   readonly #folder: StoreFolder
   readonly #options: Required<LocalStoreOptions>
   readonly #writer: ObjectWriter
+  #isCreated = false
 
   /** Uses the folder at `path`. Nothing is touched before the first call. */
   constructor(path: string, options: LocalStoreOptions = {}) {
@@ -81,13 +85,10 @@ export class LocalStore implements Store, SpaceReserve {
   }
 
   /** @throws ERR_NOT_FOUND, ERR_LIMIT_EXCEEDED, ERR_STORE_ACCESS, ERR_STORE_IO, ERR_INVALID_NAME */
-  get(
-    name: string,
-    options: StoreCallOptions & { readonly maxBytes?: number } = {},
-  ): Promise<Uint8Array<ArrayBuffer>> {
+  get(name: string, options: StoreGetOptions = {}): Promise<Uint8Array<ArrayBuffer>> {
     return this.#withObject(name, options, async (file, sizeBytes) => {
       assertSize(name, sizeBytes, options.maxBytes)
-      return await readExactly(file, name, 0, sizeBytes, options)
+      return await readExactly(file, name, 0, memoryFor(sizeBytes, options.into), options)
     })
   }
 
@@ -100,7 +101,7 @@ export class LocalStore implements Store, SpaceReserve {
   ): Promise<Uint8Array<ArrayBuffer>> {
     return this.#withObject(name, options, async (file, sizeBytes) => {
       assertRange(name, offset, length, sizeBytes)
-      return await readExactly(file, name, offset, length, options)
+      return await readExactly(file, name, offset, new Uint8Array(length), options)
     })
   }
 
@@ -148,12 +149,12 @@ export class LocalStore implements Store, SpaceReserve {
     await this.#folder.identify()
     const path = this.#folder.pathOf(name)
     try {
-      await this.#options.fileSystem.unlink(path)
+      await this.#unlink(path)
+      // Also when nothing stood there: who removed it may have died, or failed, before that was durable.
       await this.#folder.syncEntries(dirname(path))
     } catch (error) {
-      // EISDIR: a folder stands there, so no object does.
-      if (!isAbsence(error) && systemCodeOf(error) !== 'EISDIR')
-        throw storeError(error, 'remove', name, this.label)
+      if (!isAbsence(error)) throw storeError(error, 'remove', name, this.label)
+      // Not even the folder of the object is there.
       await this.#folder.assertPresent()
     }
   }
@@ -174,17 +175,51 @@ export class LocalStore implements Store, SpaceReserve {
     return await this.#writer.releaseReserve()
   }
 
+  /** Syncs the folders of these objects, and those above them. @throws ERR_STORE_FULL, ERR_STORE_ACCESS, ERR_STORE_IO */
+  async settle(prefix: string, options: StoreCallOptions = {}): Promise<void> {
+    assertStorePrefix(prefix)
+    options.signal?.throwIfAborted()
+    await this.#folder.identify()
+    const { fileSystem } = this.#options
+    const pending = [prefix.slice(0, -1)]
+    for (let at = pending.pop(); at !== undefined; at = pending.pop()) {
+      options.signal?.throwIfAborted()
+      const path = this.#folder.pathOf(at)
+      try {
+        await this.#writer.makeDurable(path)
+        for (const entry of await fileSystem.readdir(path, { withFileTypes: true }))
+          if (entry.isDirectory() && isStoreName(entry.name)) pending.push(`${at}/${entry.name}`)
+      } catch (error) {
+        if (!isAbsence(error)) throw storeError(error, 'make durable', `${at}/`, this.label)
+        await this.#folder.assertPresent()
+      }
+    }
+  }
+
   /** Does nothing: no file is kept open between calls. */
   async close(): Promise<void> {}
 
+  /** Removes a file. A folder that stands there is no object, so it stays. */
+  async #unlink(path: string): Promise<void> {
+    try {
+      await this.#options.fileSystem.unlink(path)
+    } catch (error) {
+      if (!isAbsence(error) && systemCodeOf(error) !== 'EISDIR') throw error
+    }
+  }
+
   async #assertPresentOrCreate(): Promise<void> {
+    const { create, folderMode, fileSystem } = this.#options
     try {
       await this.#folder.assertPresent()
     } catch (error) {
-      if (!this.#options.create || !PlatterError.is(error, 'ERR_NOT_FOUND')) throw error
-      await createStoreFolder(this.#folder.path, this.#options.folderMode, this.#options.fileSystem)
-      await this.#folder.assertPresent()
+      if (!create || !PlatterError.is(error, 'ERR_NOT_FOUND')) throw error
     }
+    if (!create || this.#isCreated) return
+    // Also when it is there: who created it may not have come so far as to make it durable.
+    await createStoreFolder(this.#folder.path, folderMode, fileSystem)
+    await this.#folder.assertPresent()
+    this.#isCreated = true
   }
 
   async #withObject<T>(
@@ -212,7 +247,8 @@ export class LocalStore implements Store, SpaceReserve {
     } catch (error) {
       throw storeError(error, 'read', name, this.label)
     } finally {
-      await file.close()
+      // What was read is not made wrong by it, and an error before it is the one to tell.
+      await file.close().catch(() => {})
     }
   }
 }
@@ -220,14 +256,20 @@ export class LocalStore implements Store, SpaceReserve {
 /** Most bytes asked of one read call; Node refuses 2 GiB and more. */
 const MAX_READ_BYTES = 1 << 30
 
+function memoryFor(sizeBytes: number, into: ArrayBuffer | undefined): Uint8Array<ArrayBuffer> {
+  return into !== undefined && into.byteLength >= sizeBytes
+    ? new Uint8Array(into, 0, sizeBytes)
+    : new Uint8Array(sizeBytes)
+}
+
 async function readExactly(
   file: StoreFile,
   name: string,
   offset: number,
-  length: number,
+  into: Uint8Array<ArrayBuffer>,
   options: StoreCallOptions,
 ): Promise<Uint8Array<ArrayBuffer>> {
-  const into = new Uint8Array(length)
+  const { length } = into
   let done = 0
   while (done < length) {
     options.signal?.throwIfAborted()

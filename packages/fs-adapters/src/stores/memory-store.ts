@@ -4,6 +4,7 @@ import {
   PlatterError,
   type Store,
   type StoreCallOptions,
+  type StoreGetOptions,
   type StoreStat,
 } from '@platter/core'
 import { assertRange, assertSize } from './object-limits.ts'
@@ -15,10 +16,7 @@ export class MemoryStore implements Store {
   readonly #objects = new Map<string, Uint8Array<ArrayBuffer>>()
 
   /** @throws ERR_NOT_FOUND, ERR_LIMIT_EXCEEDED, ERR_INVALID_NAME */
-  async get(
-    name: string,
-    options: StoreCallOptions & { readonly maxBytes?: number } = {},
-  ): Promise<Uint8Array<ArrayBuffer>> {
+  async get(name: string, options: StoreGetOptions = {}): Promise<Uint8Array<ArrayBuffer>> {
     const bytes = this.#find(name, options)
     assertSize(name, bytes.length, options.maxBytes)
     return bytes.slice()

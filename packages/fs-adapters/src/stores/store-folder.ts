@@ -1,7 +1,7 @@
 import { constants } from 'node:fs'
 import { dirname, join, resolve } from 'node:path'
 import { PlatterError, systemCodeOf } from '@platter/core'
-import { storeError } from './local-store-errors.ts'
+import { isAbsence, storeError } from './local-store-errors.ts'
 import type { StoreFileStat, StoreFileSystem } from './store-file-system.ts'
 
 /**
@@ -26,14 +26,16 @@ export class StoreFolder {
   /**
    * Notes the identity of the folder at first use; costs nothing later.
    *
-   * @throws ERR_NOT_FOUND when it never was there, ERR_STORE_ACCESS, ERR_STORE_IO
+   * @throws ERR_NOT_FOUND when it never was there, ERR_STORE_UNSUPPORTED when it is no folder, ERR_STORE_ACCESS,
+   * ERR_STORE_IO
    */
   async identify(): Promise<string> {
     this.#identity ??= this.#openAndIdentify().catch((error: unknown) => {
       this.#identity = undefined // it may be mounted before the next try
-      throw systemCodeOf(error) === 'ENOENT'
-        ? folderMissing(this.path, error)
-        : storeError(error, 'open', '.', this.path)
+      const code = systemCodeOf(error)
+      if (code === 'ENOENT') throw folderMissing(this.path, error)
+      if (code === 'ENOTDIR') throw notFolder(this.path, error)
+      throw storeError(error, 'open', '.', this.path)
     })
     return await this.#identity
   }
@@ -41,7 +43,8 @@ export class StoreFolder {
   /**
    * Throws unless the folder is there and is the one that was there at first.
    *
-   * @throws ERR_NOT_FOUND when it never was there, ERR_STORE_ACCESS, ERR_STORE_IO
+   * @throws ERR_NOT_FOUND when it never was there, ERR_STORE_UNSUPPORTED when it is no folder, ERR_STORE_ACCESS,
+   * ERR_STORE_IO
    */
   async assertPresent(): Promise<void> {
     const expected = await this.identify()
@@ -49,7 +52,7 @@ export class StoreFolder {
     if (now === expected) return
     // An automounted folder has another identity while it is not mounted; opening mounts it, stat does not.
     const reopened = await this.#openAndIdentify().catch((error: unknown) => {
-      throw folderVanished(this.path, error)
+      throw isAbsence(error) ? folderVanished(this.path, error) : storeError(error, 'open', '.', this.path)
     })
     if (reopened !== expected) throw folderVanished(this.path)
   }
@@ -85,19 +88,30 @@ export class StoreFolder {
 }
 
 /**
- * Creates the folder of a store and the folders above it, durably. Harmless when it is there.
+ * Creates the folder of a store and the folders above it, durably. Harmless when it is there: then it is made durable,
+ * since who created it may have failed before it was.
  *
- * @throws ERR_STORE_FULL, ERR_STORE_ACCESS, ERR_STORE_IO
+ * @throws ERR_STORE_UNSUPPORTED when something else than a folder stands there, ERR_STORE_FULL, ERR_STORE_ACCESS,
+ * ERR_STORE_IO
  */
 export async function createStoreFolder(path: string, mode: number, fs: StoreFileSystem): Promise<void> {
   const folder = new StoreFolder(path, fs)
   try {
-    for (const created of await createFolders(folder.path, mode, fs))
-      await folder.syncEntries(dirname(created))
+    const created = await createFolders(folder.path, mode, fs)
+    for (let at = folder.path; dirname(at) !== at; at = dirname(at)) {
+      await folder.syncEntries(dirname(at)).catch((error: unknown) => {
+        // Folders that have been there for long are often not ours to open.
+        if (created.includes(at) || !NOT_OURS.has(systemCodeOf(error) ?? '')) throw error
+      })
+    }
   } catch (error) {
+    const code = systemCodeOf(error)
+    if (code === 'EEXIST' || code === 'ENOTDIR') throw notFolder(folder.path, error)
     throw storeError(error, 'create the folder of the store', '.', folder.path)
   }
 }
+
+const NOT_OURS: ReadonlySet<string> = new Set(['EACCES', 'EPERM', 'EROFS'])
 
 /** Gives the folders that had to be created. The recursive mkdir of Node never ends on some file systems. */
 async function createFolders(path: string, mode: number, fs: StoreFileSystem): Promise<string[]> {
@@ -123,6 +137,14 @@ function folderMissing(path: string, cause: unknown): PlatterError {
     'ERR_NOT_FOUND',
     `The folder '${path}' of the store does not exist. Mount it, check the path, or create it with LocalStore.create().`,
     { path, cause, systemCode: systemCodeOf(cause) ?? 'ENOENT' },
+  )
+}
+
+function notFolder(path: string, cause: unknown): PlatterError {
+  return new PlatterError(
+    'ERR_STORE_UNSUPPORTED',
+    `'${path}' cannot be a store: it, or a part of the way to it, is a file. A store is a folder; check the path.`,
+    { path, cause, systemCode: systemCodeOf(cause) ?? 'ENOTDIR' },
   )
 }
 

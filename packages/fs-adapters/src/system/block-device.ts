@@ -66,9 +66,12 @@ async function readQueue(folder: string, name: string): Promise<number | undefin
 }
 
 async function readNumber(path: string): Promise<number | undefined> {
-  const text = await readText(path)
-  if (text === undefined || !/^\d{1,15}$/.test(text)) return undefined
-  return Number(text)
+  return parseSysfsNumber((await readText(path)) ?? '')
+}
+
+/** A number as sysfs writes it; undefined for anything else. */
+export function parseSysfsNumber(text: string): number | undefined {
+  return /^\d{1,15}$/.test(text) ? Number(text) : undefined
 }
 
 async function readText(path: string): Promise<string | undefined> {

@@ -10,6 +10,34 @@ export async function deviceUse(device: DeviceNumber): Promise<string | undefine
   return (await mountOf(devices)) ?? (await swapOf(devices)) ?? (await holderOf(devices))
 }
 
+/**
+ * Where a block device, one of its partitions, or a device made of them (RAID, LVM, encryption) is mounted in a way
+ * that lets files be written; undefined when it is nowhere known to be.
+ */
+export async function writableMount(device: DeviceNumber): Promise<string | undefined> {
+  const devices = new Set(await withHolders(await withPartitions(device)))
+  const isOn = async (mount: Mount): Promise<boolean> =>
+    devices.has(mount.device) || devices.has((await numberOf(mount.source)) ?? '')
+  for (const mount of parseMounts(await readTable('/proc/self/mountinfo')))
+    if (mount.writable && (await isOn(mount))) return mount.path
+  return undefined
+}
+
+/** The devices, and all that are made of them. */
+async function withHolders(devices: readonly DeviceNumber[]): Promise<DeviceNumber[]> {
+  const found = [...devices]
+  // The list grows while it is gone through: what is made of a device may have partitions, and be part of another.
+  for (const device of found) {
+    const folder = `${sysfsFolder(device)}/holders`
+    for (const holder of await readdir(folder).catch(() => [])) {
+      const number = (await readTable(`${folder}/${holder}/dev`)).trim()
+      if (number === '') continue
+      for (const one of await withPartitions(number)) if (!found.includes(one)) found.push(one)
+    }
+  }
+  return found
+}
+
 async function mountOf(devices: ReadonlySet<DeviceNumber>): Promise<string | undefined> {
   for (const mount of parseMounts(await readTable('/proc/self/mountinfo'))) {
     if (devices.has(mount.device) || devices.has((await numberOf(mount.source)) ?? '')) {
@@ -40,6 +68,8 @@ export interface Mount {
   readonly path: string
   /** What is mounted. File systems over several devices (btrfs) show a made-up `device`, but a true source. */
   readonly source: string
+  /** Whether the file system takes writes; a mount of it that does not may stand beside one that does. */
+  readonly writable: boolean
 }
 
 /** Parses /proc/self/mountinfo. */
@@ -49,9 +79,10 @@ export function parseMounts(text: string): Mount[] {
     const [before, after] = line.split(' - ')
     const fields = before?.split(' ') ?? []
     const [, , device, , path] = fields
-    const source = after?.split(' ')[1]
+    const [, source, superOptions] = after?.split(' ') ?? []
     if (device === undefined || path === undefined || source === undefined) continue
-    mounts.push({ device, path: unescapeOctal(path), source: unescapeOctal(source) })
+    const writable = superOptions?.split(',')[0] === 'rw'
+    mounts.push({ device, path: unescapeOctal(path), source: unescapeOctal(source), writable })
   }
   return mounts
 }

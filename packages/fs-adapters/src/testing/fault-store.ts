@@ -1,5 +1,11 @@
 import { setTimeout as delay } from 'node:timers/promises'
-import { PlatterError, type Store, type StoreCallOptions, type StoreStat } from '@platter/core'
+import {
+  PlatterError,
+  type Store,
+  type StoreCallOptions,
+  type StoreGetOptions,
+  type StoreStat,
+} from '@platter/core'
 
 /** A method of a store. */
 export type StoreOperation = 'get' | 'getRange' | 'stat' | 'list' | 'putIfAbsent' | 'delete'
@@ -95,10 +101,7 @@ export class FaultStore implements Store {
     this.#crashed = false
   }
 
-  get(
-    name: string,
-    options?: StoreCallOptions & { readonly maxBytes?: number },
-  ): Promise<Uint8Array<ArrayBuffer>> {
+  get(name: string, options?: StoreGetOptions): Promise<Uint8Array<ArrayBuffer>> {
     return this.#read('get', name, () => this.#inner.get(name, options))
   }
 

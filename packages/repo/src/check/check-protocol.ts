@@ -15,7 +15,13 @@ export interface CheckRequest {
 
 /** What a worker found in a pack. */
 export type CheckReply =
-  | { readonly type: 'checked'; readonly name: string; readonly problems: readonly PackProblem[] }
+  | {
+      readonly type: 'checked'
+      readonly name: string
+      readonly problems: readonly PackProblem[]
+      /** Where the pack was: it comes back to be used again. */
+      readonly memory: ArrayBuffer
+    }
   | { readonly type: 'error'; readonly error: TransportedError }
 
 /** Something wrong with a pack or with one blob in it. */

@@ -14,7 +14,6 @@ import type { RepositoryKeys } from '../config/repository-keys.ts'
 import { decodeIndexSegment, type IndexSegment } from '../format/index-segment.ts'
 import { MAX_INDEX_SEGMENT_BYTES } from '../format/limits.ts'
 import {
-  DAMAGE_PREFIX,
   indexSessionOfName,
   KEYS_PREFIX,
   keySlotName,
@@ -23,17 +22,18 @@ import {
 } from '../format/object-names.ts'
 import { type GcState, readGcState } from '../gc/gc-state.ts'
 import { SessionTrust } from '../gc/session-trust.ts'
-import { ChunkIndex } from '../index/chunk-index.ts'
+import type { ChunkIndex } from '../index/chunk-index.ts'
+import { ChunkIndexBuilder } from '../index/chunk-index-builder.ts'
 import { IndexComparison } from '../index/index-comparison.ts'
-import { listIndexSegments } from '../index/load-index.ts'
+import { listIndexSegments, maxEntriesIn } from '../index/load-index.ts'
 import { loadKeySlots } from '../keys/load-slots.ts'
 import { BlobReader } from '../pack/blob-reader.ts'
 import { listPacks, listQuarantined } from '../pack/list-packs.ts'
 import { fetchPackDirectory } from '../pack/pack-directory.ts'
 import { restore } from '../restore/restore.ts'
-import { readDamageMarks } from '../snapshots/damage-marks.ts'
 import type { SnapshotCatalog } from '../snapshots/snapshot-catalog.ts'
 import { workerCount } from '../workers/worker-pool.ts'
+import { checkRecords } from './check-records.ts'
 import { choosePacks } from './choose-packs.ts'
 import { DAMAGE } from './damage.ts'
 import { Findings } from './findings.ts'
@@ -102,11 +102,11 @@ class Check {
 
   async #look(): Promise<CheckReport> {
     const snapshots = await this.#checkSnapshots()
-    await this.#checkMarks()
+    await checkRecords(this.#context, this.#signal, (error, object) => this.#report(error, object))
     await this.#checkKeySlots()
     const index = await this.#checkIndex()
     const packSizes = await this.#checkPacks(index)
-    if (this.#isChosen !== undefined) await this.#checkData(packSizes.keys(), this.#isChosen)
+    if (this.#isChosen !== undefined) await this.#checkData(packSizes, this.#isChosen)
     const chunks = await this.#checkTrees(snapshots, index)
     const { drill } = this.#options
     const drilled = drill === undefined ? undefined : await this.#drill(drill, index)
@@ -141,13 +141,6 @@ class Check {
     return snapshots
   }
 
-  /** A damage mark that cannot be read hides what a repair found out. */
-  async #checkMarks(): Promise<void> {
-    await readDamageMarks(this.#context, this.#signal, undefined, (error) =>
-      this.#report(error, error.details.object ?? DAMAGE_PREFIX),
-    )
-  }
-
   async #checkKeySlots(): Promise<void> {
     const { store, config } = this.#context
     if (config.crypto === 'none') return
@@ -165,33 +158,41 @@ class Check {
     const read = async ({ name }: { name: string }): Promise<IndexSegment | undefined> => {
       try {
         const bytes = await store.get(name, { maxBytes: MAX_INDEX_SEGMENT_BYTES, signal: this.#signal })
-        const segment = decodeIndexSegment(name, bytes, records)
-        // Each entry is decoded once here, so that building the index cannot fail on one of them.
-        for (let i = 0; i < segment.entryCount; i++) segment.entry(i)
-        return segment
+        return decodeIndexSegment(name, bytes, records)
       } catch (error) {
         this.#report(error, name)
         return undefined
       }
     }
     const trust = await SessionTrust.list(this.#context, this.#signal)
-    const segments: IndexSegment[] = []
+    const builder = new ChunkIndexBuilder(maxEntriesIn(stats))
     let done = 0
     let packs = 0
     this.#fencedPacks.clear()
     this.#absentPacks.clear()
     for await (const segment of mapConcurrently(stats, CONCURRENCY, read)) {
-      const session = indexSessionOfName(stats[done]!.name)!
+      const { name } = stats[done]!
       this.#progress('index', ++done, stats.length)
-      if (segment === undefined) continue
-      segments.push(segment)
+      if (segment === undefined || !this.#addSegment(builder, segment, name)) continue
+      const session = indexSessionOfName(name)!
       const isFenced = await this.#isFenced(trust, session)
       for (const _ of segment.packs) {
         if (isFenced) this.#fencedPacks.add(packs)
         packs++
       }
     }
-    return new ChunkIndex(segments)
+    return builder.build()
+  }
+
+  /** Adds a segment to the index, unless one of its entries is impossible. */
+  #addSegment(builder: ChunkIndexBuilder, segment: IndexSegment, name: string): boolean {
+    try {
+      builder.add(segment)
+      return true
+    } catch (error) {
+      this.#report(error, name)
+      return false
+    }
   }
 
   async #isFenced(trust: SessionTrust, session: SessionId): Promise<boolean> {
@@ -245,17 +246,17 @@ class Check {
   }
 
   /** Reads packs whole and has workers verify every blob in them. */
-  async #checkData(packs: Iterable<PackId>, isChosen: (id: PackId) => boolean): Promise<void> {
-    const ids = [...packs].filter(isChosen)
+  async #checkData(sizes: ReadonlyMap<PackId, number>, isChosen: (id: PackId) => boolean): Promise<void> {
+    const chosen = new Map([...sizes].filter(([id]) => isChosen(id)))
     const { store, keys } = this.#context
     const input = { store, keys, workers: workerCount(this.#options.workers), signal: this.#signal }
     let done = 0
-    for await (const { name, bytesRead, problems } of verifyPacks(ids, input)) {
+    for await (const { name, bytesRead, problems } of verifyPacks(chosen, input)) {
       for (const { code, message, blob } of problems)
         this.#findings.add({ key: blob ?? name, code, message, object: name })
       if (bytesRead > 0) this.#packsRead++
       this.#bytesRead += bytesRead
-      this.#progress('data', ++done, ids.length)
+      this.#progress('data', ++done, chosen.size)
     }
   }
 

@@ -2,6 +2,8 @@ import {
   newRepositoryId,
   PlatterError,
   type RepositoryId,
+  type Store,
+  type StoreCallOptions,
   SUITE,
   systemRandom,
   type WritableStore,
@@ -10,6 +12,7 @@ import type { InitOptions } from '../api/repository-types.ts'
 import { DEFAULT_PACK_BYTES, DEFAULT_REGION_BYTES } from '../format/limits.ts'
 import { CONFIG_NAME, keySlotName } from '../format/object-names.ts'
 import { hasCredentials } from '../keys/credential.ts'
+import { loadKeySlots } from '../keys/load-slots.ts'
 import { addKeySlot } from '../keys/repository-key-slots.ts'
 import { encodeConfig } from './config-record.ts'
 import { assertConfig, DEFAULT_CHUNKER, type RepositoryConfig } from './repository-config.ts'
@@ -55,10 +58,33 @@ async function create(store: WritableStore, config: RepositoryConfig, options: I
   }
   // The config comes last: with it there is a repository, and then it can be opened.
   const put = await store.putIfAbsent(CONFIG_NAME, encodeConfig(config, random), callOptions)
-  if (put === 'created') return
-  if (slot !== undefined && 'delete' in store && typeof store.delete === 'function')
-    await store.delete(slot, callOptions)
+  if (put === 'created') {
+    if (slot !== undefined && canDelete(store)) await removeLeftovers(store, config.id, callOptions)
+    return
+  }
+  if (slot !== undefined && canDelete(store)) await store.delete(slot, callOptions)
   throw repositoryExists(store)
+}
+
+/**
+ * Removes the key slots of earlier attempts that came no further, which open nothing. An attempt that is still under way
+ * can only fail now that the config stands. When this fails, a check tells of them, and `keys.remove` takes them away.
+ */
+async function removeLeftovers(
+  store: Store,
+  repository: RepositoryId,
+  options: StoreCallOptions,
+): Promise<void> {
+  try {
+    for (const { id, slot } of await loadKeySlots(store, repository, options))
+      if (slot === undefined) await store.delete(keySlotName(id), options)
+  } catch (error) {
+    if (!(error instanceof PlatterError)) throw error
+  }
+}
+
+function canDelete(store: WritableStore): store is Store {
+  return 'delete' in store && typeof store.delete === 'function'
 }
 
 function repositoryExists(store: WritableStore): PlatterError {

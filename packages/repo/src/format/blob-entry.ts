@@ -36,37 +36,64 @@ export function writeBlobEntry(view: DataView, at: number, entry: BlobEntry): vo
   view.setUint16(at + 46, 0, true)
 }
 
+/** Where in a pack file blobs may lie, and how they are protected. */
+export interface BlobBounds {
+  readonly start: number
+  readonly end: number
+  readonly suite: SuiteNumber
+}
+
 /**
  * Reads an entry at `at`; its id is a view of the same memory.
  *
- * @param blobs where in the pack file blobs may lie, and how they are protected.
  * @throws ERR_CORRUPT_RECORD when a field is impossible; the caller knows which object it was.
  */
-export function readBlobEntry(
-  view: DataView,
-  at: number,
-  blobs: { readonly start: number; readonly end: number; readonly suite: SuiteNumber },
-): BlobEntry {
-  const offset = view.getUint32(at + 32, true)
-  const storedBytes = view.getUint32(at + 36, true)
-  const rawBytes = view.getUint32(at + 40, true)
-  const codec = view.getUint8(at + 44)
-  const type = view.getUint8(at + 45)
-  const sealBytes = sealOverheadBytes(blobs.suite)
-  const fits = offset >= blobs.start && storedBytes > sealBytes && offset + storedBytes <= blobs.end
-  const known = isCodecNumber(codec) && (type === BLOB_TYPE.chunk || type === BLOB_TYPE.node)
-  if (
-    !fits ||
-    !known ||
-    rawBytes === 0 ||
-    rawBytes > MAX_CHUNK_BYTES ||
-    view.getUint16(at + 46, true) !== 0
-  ) {
-    throw new PlatterError('ERR_CORRUPT_RECORD', 'A blob entry is impossible.')
+export function readBlobEntry(view: DataView, at: number, blobs: BlobBounds): BlobEntry {
+  const id = new Uint8Array(view.buffer, view.byteOffset + at, HASH_BYTES)
+  return { id, ...readBlobPlace(view, at + HASH_BYTES, blobs) }
+}
+
+/** Reads what of an entry is behind its id. @throws ERR_CORRUPT_RECORD like `readBlobEntry`. */
+export function readBlobPlace(view: DataView, at: number, blobs: BlobBounds): Omit<BlobEntry, 'id'> {
+  const offset = view.getUint32(at, true)
+  const storedBytes = view.getUint32(at + 4, true)
+  const rawBytes = view.getUint32(at + 8, true)
+  const tail = view.getUint32(at + 12, true)
+  assertBlobPlace(offset, storedBytes, rawBytes, tail, blobs.start, blobs.end, sealOverheadBytes(blobs.suite))
+  return {
+    type: ((tail >>> 8) & 0xff) as BlobType,
+    codec: (tail & 0xff) as CodecNumber,
+    offset,
+    storedBytes,
+    rawBytes,
   }
+}
+
+/**
+ * Checks an entry given as numbers, as there are many of them.
+ *
+ * @param tail codec, type and the reserved bytes as one little-endian number.
+ * @param start where in the pack file blobs may begin.
+ * @param end where they have to have ended.
+ * @throws ERR_CORRUPT_RECORD when a field is impossible.
+ */
+export function assertBlobPlace(
+  offset: number,
+  storedBytes: number,
+  rawBytes: number,
+  tail: number,
+  start: number,
+  end: number,
+  sealBytes: number,
+): void {
+  const codec = tail & 0xff
+  // With the reserved bytes, which are zero.
+  const type = tail >>> 8
+  const fits = offset >= start && storedBytes > sealBytes && offset + storedBytes <= end
+  const known = isCodecNumber(codec) && (type === BLOB_TYPE.chunk || type === BLOB_TYPE.node)
+  if (!fits || !known || rawBytes === 0 || rawBytes > MAX_CHUNK_BYTES)
+    throw new PlatterError('ERR_CORRUPT_RECORD', 'A blob entry is impossible.')
   if (codec === 0 && storedBytes !== rawBytes + sealBytes) {
     throw new PlatterError('ERR_CORRUPT_RECORD', 'A blob stored as it is has two different lengths.')
   }
-  const id = new Uint8Array(view.buffer, view.byteOffset + at, HASH_BYTES)
-  return { id, type, codec, offset, storedBytes, rawBytes }
 }

@@ -94,7 +94,7 @@ export function decodeMark(generation: number, bytes: Uint8Array, records: Recor
     condemned: packIds(record, 'condemned', name),
     unlisted: packIds(record, 'unlisted', name),
     openSessions: record.records('openSessions', MAX_SESSIONS).map((session) => ({
-      session: parseSessionId(session.string('session', 32)),
+      session: sessionIdIn(session, name),
       intent: session.integer('intent'),
     })),
     timeMillis: record.integer('time'),
@@ -123,7 +123,7 @@ export function decodeSweep(generation: number, bytes: Uint8Array, records: Reco
   if (!segments.every((segment) => indexSessionOfName(segment) !== undefined))
     throw corrupt(name, 'names a segment that is none')
   return {
-    session: record.isNull('session') ? undefined : parseSessionId(record.string('session', 32)),
+    session: record.isNull('session') ? undefined : sessionIdIn(record, name),
     packs: {
       unreferenced: packIds(record, 'unreferenced', name),
       repacked: packIds(record, 'repacked', name),
@@ -161,6 +161,15 @@ function opened(
   return record
 }
 
+function sessionIdIn(record: RecordReader, name: string): SessionId {
+  const text = record.string('session', 32)
+  try {
+    return parseSessionId(text)
+  } catch (cause) {
+    throw corrupt(name, 'names a session that is none', cause)
+  }
+}
+
 function packIds(record: RecordReader, field: string, name: string): PackId[] {
   return record.list(field, MAX_CONDEMNED_PACKS).map((item) => {
     if (!(item instanceof Uint8Array) || item.length !== HASH_BYTES)
@@ -169,6 +178,6 @@ function packIds(record: RecordReader, field: string, name: string): PackId[] {
   })
 }
 
-function corrupt(name: string, problem: string): PlatterError {
-  return new PlatterError('ERR_CORRUPT_RECORD', `The object ${name} ${problem}.`, { object: name })
+function corrupt(name: string, problem: string, cause?: unknown): PlatterError {
+  return new PlatterError('ERR_CORRUPT_RECORD', `The object ${name} ${problem}.`, { object: name, cause })
 }

@@ -7,8 +7,15 @@ import {
   type RecordSealer,
   type SuiteNumber,
 } from '@platter/core'
-import { BLOB_ENTRY_BYTES, type BlobEntry, readBlobEntry, writeBlobEntry } from './blob-entry.ts'
+import {
+  assertBlobPlace,
+  BLOB_ENTRY_BYTES,
+  type BlobEntry,
+  readBlobPlace,
+  writeBlobEntry,
+} from './blob-entry.ts'
 import { MAX_PACK_FILE_BYTES } from './limits.ts'
+import { sealOverheadBytes } from './pack-cipher.ts'
 import { PACK_HEADER_BYTES, PACK_SALT_BYTES, packEndBytes } from './pack-file.ts'
 
 /** A pack as an index segment lists it. */
@@ -31,8 +38,21 @@ export interface IndexSegment {
   readonly entryCount: number
   /** 32 bytes of id for each entry, one after the other, ascending. */
   readonly ids: Uint8Array
-  /** The entry numbered `i`, its pack as an index into `packs`. */
+  /** The entry numbered `i`, its pack as an index into `packs`. @throws ERR_CORRUPT_INDEX when it is impossible. */
   entry(i: number): BlobEntry & { readonly pack: number }
+  /**
+   * Writes where all blobs are, for each entry four numbers: `firstPack` and its pack as an index into `packs`, offset,
+   * stored length, and {@link packedKind}.
+   *
+   * @param into room for all of them, from its beginning.
+   * @throws ERR_CORRUPT_INDEX when an entry is impossible.
+   */
+  copyPlaces(into: Uint32Array, firstPack: number): void
+}
+
+/** Raw length, codec and type of a blob in one number of 32 bits: 24, 4 and 4 of them from the lowest up. */
+export function packedKind(rawBytes: number, codec: number, type: number): number {
+  return (rawBytes | (codec << 24) | (type << 28)) >>> 0
 }
 
 const HEAD_BYTES = 16
@@ -116,38 +136,109 @@ function decodePayload(name: string, payload: Uint8Array, suite: SuiteNumber): I
     const salt = payload.slice(at + SALT_AT, at + SALT_AT + PACK_SALT_BYTES)
     return { id: packIdFrom(payload.subarray(at, at + HASH_BYTES)), salt, fileBytes, entryCount }
   })
-  const ids = payload.subarray(idsAt, numbersAt)
-  const scratch = new Uint8Array(BLOB_ENTRY_BYTES)
-  const scratchView = new DataView(scratch.buffer)
-  return {
-    packs,
-    entryCount,
-    ids,
-    entry(i) {
-      const number = view.getUint32(numbersAt + i * 4, true)
-      const pack = packs[number]
-      if (pack === undefined)
-        throw new PlatterError(
-          'ERR_CORRUPT_INDEX',
-          `The index segment ${name} has an entry, number ${i}, of a pack it does not list.`,
-          { object: name },
-        )
-      scratch.set(payload.subarray(placesAt + i * PLACE_BYTES, placesAt + (i + 1) * PLACE_BYTES), HASH_BYTES)
-      const blobs = {
-        start: PACK_HEADER_BYTES,
-        end: pack.fileBytes - packEndBytes(pack.entryCount, suite),
-        suite,
-      }
-      const id = ids.subarray(i * HASH_BYTES, (i + 1) * HASH_BYTES)
+  assertAscending(payload.subarray(idsAt, numbersAt))
+  return new DecodedSegment(name, suite, packs, payload, { entryCount, idsAt, numbersAt, placesAt })
+}
+
+/** Where the columns of a segment's payload begin. */
+interface Columns {
+  readonly entryCount: number
+  readonly idsAt: number
+  readonly numbersAt: number
+  readonly placesAt: number
+}
+
+class DecodedSegment implements IndexSegment {
+  readonly packs: readonly ListedPack[]
+  readonly entryCount: number
+  readonly ids: Uint8Array
+  readonly #name: string
+  readonly #suite: SuiteNumber
+  readonly #view: DataView
+  readonly #columns: Columns
+
+  constructor(
+    name: string,
+    suite: SuiteNumber,
+    packs: readonly ListedPack[],
+    payload: Uint8Array,
+    columns: Columns,
+  ) {
+    this.#name = name
+    this.#suite = suite
+    this.packs = packs
+    this.entryCount = columns.entryCount
+    this.ids = payload.subarray(columns.idsAt, columns.numbersAt)
+    this.#view = new DataView(payload.buffer, payload.byteOffset, payload.length)
+    this.#columns = columns
+  }
+
+  entry(i: number): BlobEntry & { readonly pack: number } {
+    const pack = this.#view.getUint32(this.#columns.numbersAt + i * 4, true)
+    const listed = this.packs[pack]
+    if (listed === undefined) throw this.#impossible(i)
+    const blobs = { start: PACK_HEADER_BYTES, end: this.#blobsEnd(listed), suite: this.#suite }
+    const id = this.ids.subarray(i * HASH_BYTES, (i + 1) * HASH_BYTES)
+    try {
+      return { ...readBlobPlace(this.#view, this.#columns.placesAt + i * PLACE_BYTES, blobs), id, pack }
+    } catch (cause) {
+      throw this.#impossible(i, cause)
+    }
+  }
+
+  // This is done for every entry of the index whenever a repository is opened: no object for each.
+  copyPlaces(into: Uint32Array, firstPack: number): void {
+    const { entryCount, numbersAt, placesAt } = this.#columns
+    const view = this.#view
+    const ends = Float64Array.from(this.packs, (pack) => this.#blobsEnd(pack))
+    const sealBytes = sealOverheadBytes(this.#suite)
+    for (let i = 0; i < entryCount; i++) {
+      const pack = view.getUint32(numbersAt + i * 4, true)
+      if (pack >= ends.length) throw this.#impossible(i)
+      const at = placesAt + i * PLACE_BYTES
+      const offset = view.getUint32(at, true)
+      const storedBytes = view.getUint32(at + 4, true)
+      const rawBytes = view.getUint32(at + 8, true)
+      const tail = view.getUint32(at + 12, true)
       try {
-        return { ...readBlobEntry(scratchView, 0, blobs), id, pack: number }
+        assertBlobPlace(offset, storedBytes, rawBytes, tail, PACK_HEADER_BYTES, ends[pack]!, sealBytes)
       } catch (cause) {
-        throw new PlatterError(
-          'ERR_CORRUPT_INDEX',
-          `The index segment ${name} has an impossible entry, number ${i}.`,
-          { object: name, cause },
-        )
+        throw this.#impossible(i, cause)
       }
-    },
+      const to = i * 4
+      into[to] = firstPack + pack
+      into[to + 1] = offset
+      into[to + 2] = storedBytes
+      into[to + 3] = packedKind(rawBytes, tail & 0xff, tail >>> 8)
+    }
+  }
+
+  /** Where the blobs of a pack have to have ended. */
+  #blobsEnd({ fileBytes, entryCount }: ListedPack): number {
+    return fileBytes - packEndBytes(entryCount, this.#suite)
+  }
+
+  #impossible(i: number, cause?: unknown): PlatterError {
+    const what = cause === undefined ? 'an entry of a pack it does not list' : 'an impossible entry'
+    return new PlatterError(
+      'ERR_CORRUPT_INDEX',
+      `The index segment ${this.#name} has ${what}, number ${i}.`,
+      { object: this.#name, ...(cause === undefined ? {} : { cause }) },
+    )
+  }
+}
+
+/**
+ * An id may occur more than once: the blob is then stored more than once. Ids are hashes, so the first four bytes nearly
+ * always decide.
+ */
+function assertAscending(ids: Uint8Array): void {
+  const view = new DataView(ids.buffer, ids.byteOffset, ids.length)
+  for (let at = HASH_BYTES; at < ids.length; at += HASH_BYTES) {
+    const [before, here] = [view.getUint32(at - HASH_BYTES), view.getUint32(at)]
+    if (before < here) continue
+    const [a, b] = [ids.subarray(at - HASH_BYTES, at), ids.subarray(at, at + HASH_BYTES)]
+    if (before > here || Buffer.compare(a, b) > 0)
+      throw new RangeError(`its ids do not ascend, at number ${at / HASH_BYTES}.`)
   }
 }

@@ -18,9 +18,14 @@ export function packName(id: PackId): string {
   return `${PACKS_PREFIX}${id.slice(0, 2)}/${id}`
 }
 
+/** What the names of a session's index segments begin with. */
+export function indexPrefix(session: SessionId): string {
+  return `${INDEX_PREFIX}${session}/`
+}
+
 /** @param segment counts from 0 within a session. */
 export function indexSegmentName(session: SessionId, segment: number): string {
-  return `${INDEX_PREFIX}${session}/${String(segment).padStart(6, '0')}`
+  return `${indexPrefix(session)}${String(segment).padStart(6, '0')}`
 }
 
 /** @param intent counts from 0 within a session. */

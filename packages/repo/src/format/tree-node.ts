@@ -52,13 +52,17 @@ export function encodeNode(node: TreeNode): Uint8Array {
 }
 
 /**
- * Decodes a node and checks all of it.
+ * Decodes a node and checks all of it. Its ids are in memory of their own.
  *
  * @param level the level the parent says it has.
  * @param span what it must cover: bytes for a leaf, nodes of the level below otherwise.
  * @throws ERR_CORRUPT_NODE, ERR_UNSUPPORTED_VERSION
  */
-export function decodeNode(bytes: Uint8Array, level: number, span: number): TreeNode {
+export function decodeNode(
+  bytes: Uint8Array,
+  level: number,
+  span: number,
+): TreeNode & { readonly ids: Uint8Array<ArrayBuffer> } {
   if (bytes.length < HEAD_BYTES || bytes.length > MAX_NODE_BYTES)
     throw corruptNode('has an impossible length')
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length)
@@ -77,7 +81,7 @@ export function decodeNode(bytes: Uint8Array, level: number, span: number): Tree
   const spansAt = HEAD_BYTES + ((count + 3) & ~3)
   const idsAt = spansAt + count * 4
   if (bytes.length !== idsAt + stored * HASH_BYTES) throw corruptNode('has counts that do not fit its length')
-  const kinds = bytes.slice(HEAD_BYTES, HEAD_BYTES + count)
+  const kinds = new Uint8Array(bytes.subarray(HEAD_BYTES, HEAD_BYTES + count))
   const spans = new Uint32Array(count)
   const largest = level === 0 ? MAX_REGION_BYTES : TREE_FANOUT
   let covered = 0
@@ -99,7 +103,8 @@ export function decodeNode(bytes: Uint8Array, level: number, span: number): Tree
   }
   if (storedRuns !== stored) throw corruptNode('has another number of ids than of stored runs')
   if (covered !== span) throw corruptNode(`covers ${covered} where ${span} was expected`)
-  return { level, kinds, spans, ids: bytes.slice(idsAt) }
+  // Not `slice`: of a Buffer, as decryption gives it, that is no copy.
+  return { level, kinds, spans, ids: new Uint8Array(bytes.subarray(idsAt)) }
 }
 
 function corruptNode(problem: string): PlatterError {

@@ -1,4 +1,4 @@
-import { type Extent, PlatterError } from '@platter/core'
+import { type BlockImage, type Extent, type ImageRange, PlatterError } from '@platter/core'
 import type { Snapshot } from '../api/snapshot-types.ts'
 import { BLOB_TYPE } from '../format/blob-entry.ts'
 import { RUN, type TreeNode } from '../format/tree-node.ts'
@@ -29,7 +29,7 @@ interface Leaf {
  * A snapshot's image, readable at any place. Reads of unused space and holes give zeros. Any number of reads may
  * run at once.
  */
-export class Image implements AsyncDisposable {
+export class Image implements BlockImage, AsyncDisposable {
   readonly snapshot: Snapshot
   readonly sizeBytes: number
   readonly #tree: VolumeTree
@@ -82,10 +82,14 @@ export class Image implements AsyncDisposable {
     return Math.max(0, end - offset)
   }
 
-  /** What lies where: data, holes and unused space, ascending and without gaps. */
-  async *extents(options: { readonly signal?: AbortSignal } = {}): AsyncGenerator<Extent> {
+  /** What lies where: data, holes and unused space, ascending and without gaps; of a range, or of all. */
+  async *extents({ offset = 0, length, signal }: ImageRange = {}): AsyncGenerator<Extent> {
+    assertRange(offset, length ?? 0)
+    const end = Math.min(this.sizeBytes, length === undefined ? this.sizeBytes : offset + length)
     let pending: Extent | undefined
-    for await (const piece of this.#runs(options.signal)) {
+    for await (const run of this.#runs(offset, end, signal)) {
+      const piece = clipped(run, offset, end)
+      if (piece === undefined) continue
       if (pending !== undefined && pending.kind === piece.kind) {
         pending = { ...pending, length: pending.length + piece.length }
         continue
@@ -106,9 +110,16 @@ export class Image implements AsyncDisposable {
     await this.close()
   }
 
-  async *#runs(signal: AbortSignal | undefined): AsyncGenerator<Extent> {
+  /** Runs of all regions that a range touches. */
+  async *#runs(from: number, to: number, signal: AbortSignal | undefined): AsyncGenerator<Extent> {
+    const { regionBytes } = this.#tree
     const kinds = ['data', 'hole', 'unused'] as const
-    for await (const item of this.#tree.walk(signal)) {
+    if (from >= to) return
+    for await (const item of this.#tree.walk(
+      signal,
+      Math.floor(from / regionBytes),
+      Math.ceil(to / regionBytes),
+    )) {
       let offset = item.region * this.#tree.regionBytes
       if (item.kind !== RUN.stored) {
         const end = Math.min(this.sizeBytes, (item.region + item.regions) * this.#tree.regionBytes)
@@ -185,6 +196,13 @@ export class Image implements AsyncDisposable {
 function assertRange(offset: number, length: number): void {
   if (Number.isSafeInteger(offset) && Number.isSafeInteger(length) && offset >= 0 && length >= 0) return
   throw new PlatterError('ERR_INVALID_ARGUMENT', `${length} bytes at ${offset} is no range of an image.`)
+}
+
+/** The part of an extent that lies in a range. */
+function clipped(extent: Extent, from: number, to: number): Extent | undefined {
+  const offset = Math.max(from, extent.offset)
+  const end = Math.min(to, extent.offset + extent.length)
+  return offset < end ? { ...extent, offset, length: end - offset } : undefined
 }
 
 function prepared(node: TreeNode): Leaf {

@@ -1,6 +1,6 @@
 import { type CodecNumber, HASH_BYTES } from '@platter/core'
 import type { BlobEntry, BlobType } from '../format/blob-entry.ts'
-import type { IndexSegment, ListedPack } from '../format/index-segment.ts'
+import type { ListedPack } from '../format/index-segment.ts'
 
 /** Where a blob is: its pack and its place in it. */
 export interface BlobLocation extends Omit<BlobEntry, 'id'> {
@@ -11,42 +11,58 @@ export interface BlobLocation extends Omit<BlobEntry, 'id'> {
 /** A pack that the index names. */
 export type KnownPack = ListedPack
 
+const ID_WORDS = HASH_BYTES / 4
+/** Numbers for the place of each blob. */
+export const PLACE_WORDS = 4
+/** Entries of a group, on average, half as many at least: ids are uniformly random. */
+const GROUP_ENTRIES = 2
+
 /**
- * All blobs the repository's index names, for looking them up by id: 48 bytes each (id 32, place 16) in typed
- * arrays, grouped by the first bits of the id; ids are uniformly random, so a group holds a handful.
+ * All blobs the repository's index names, for looking them up by id: id (32) and place (16) of each in typed arrays,
+ * in the order of the segments, and beside them the numbers of all entries (4), grouped by the first bits of the id
+ * (2 to 4). `ChunkIndexBuilder` makes one.
  */
 export class ChunkIndex {
+  /** Once for each segment that lists it. */
   readonly packs: readonly KnownPack[]
   readonly size: number
-  readonly #ids: Uint8Array
   readonly #idWords: Uint32Array
+  readonly #ids: Uint8Array
   /** For each blob: pack; offset; stored length; raw length with codec and type in the upper 8 bits. */
   readonly #places: Uint32Array
+  /** Numbers of the entries by group, ascending within each. */
+  readonly #grouped: Uint32Array
   readonly #groupStarts: Uint32Array
   readonly #groupShift: number
   readonly #key = new Uint8Array(HASH_BYTES)
   readonly #keyWords = new Uint32Array(this.#key.buffer)
 
-  /** @throws ERR_CORRUPT_INDEX when an entry of a segment is impossible. */
-  constructor(segments: readonly IndexSegment[]) {
-    const size = segments.reduce((sum, segment) => sum + segment.entryCount, 0)
-    const groupBits = Math.max(0, Math.ceil(Math.log2(Math.max(1, size / 8))))
+  /**
+   * @param ids 32 bytes for each entry, in memory of their own; there may be more.
+   * @param places what `IndexSegment.copyPlaces` wrote, for each entry.
+   */
+  constructor(
+    packs: readonly KnownPack[],
+    size: number,
+    ids: Uint8Array<ArrayBuffer>,
+    places: Uint32Array<ArrayBuffer>,
+  ) {
+    this.packs = packs
     this.size = size
+    this.#ids = ids
+    this.#idWords = new Uint32Array(ids.buffer)
+    this.#places = places
+    const groupBits = Math.ceil(Math.log2(Math.max(2, size / GROUP_ENTRIES)))
     this.#groupShift = 32 - groupBits
     this.#groupStarts = new Uint32Array(2 ** groupBits + 1)
-    this.#ids = new Uint8Array(size * HASH_BYTES)
-    this.#idWords = new Uint32Array(this.#ids.buffer)
-    this.#places = new Uint32Array(size * 4)
-    for (const { ids } of segments) {
-      for (let at = 0; at < ids.length; at += HASH_BYTES) this.#groupStarts[this.#groupOf(ids, at) + 1]! += 1
-    }
-    for (let i = 1; i < this.#groupStarts.length; i++) this.#groupStarts[i]! += this.#groupStarts[i - 1]!
-    this.packs = this.#fill(segments)
+    this.#grouped = new Uint32Array(size)
+    this.#group()
   }
 
   /** Number of the first entry with this id, or -1. The id may stand in several packs. */
   find(id: Uint8Array): number {
-    return this.#findFrom(id, -1)
+    this.#key.set(id)
+    return this.#search(this.#keyWords, 0, -1)
   }
 
   /**
@@ -55,26 +71,18 @@ export class ChunkIndex {
    * @param words the ids' memory, eight words each.
    */
   findNumbered(words: Uint32Array, i: number): number {
-    const at = i * 8
-    const first = words[at]!
-    const swapped =
-      ((first << 24) | ((first & 0xff00) << 8) | ((first >>> 8) & 0xff00) | (first >>> 24)) >>> 0
-    const group = this.#groupShift === 32 ? 0 : swapped >>> this.#groupShift
-    const ids = this.#idWords
-    const end = this.#groupStarts[group + 1]!
-    for (let entry = this.#groupStarts[group]!; entry < end; entry++) {
-      const from = entry * 8
-      if (ids[from] !== first) continue
-      let word = 1
-      while (word < 8 && ids[from + word] === words[at + word]) word++
-      if (word === 8) return entry
-    }
-    return -1
+    return this.#search(words, i * ID_WORDS, -1)
   }
 
   /** Number of the next entry with the same id after entry `after`, or -1. */
   findNext(id: Uint8Array, after: number): number {
-    return this.#findFrom(id, after)
+    this.#key.set(id)
+    return this.#search(this.#keyWords, 0, after)
+  }
+
+  /** Number of the next entry with the same id as an entry, or -1. */
+  nextCopy(entry: number): number {
+    return this.#search(this.#idWords, entry * ID_WORDS, entry)
   }
 
   /** Id of an entry, as a view. */
@@ -84,17 +92,17 @@ export class ChunkIndex {
 
   /** Number of an entry's pack in `packs`; cheaper than its whole location. */
   packOf(entry: number): number {
-    return this.#places[entry * 4]!
+    return this.#places[entry * PLACE_WORDS]!
   }
 
   /** Stored length of an entry's blob in bytes. */
   storedBytesOf(entry: number): number {
-    return this.#places[entry * 4 + 2]!
+    return this.#places[entry * PLACE_WORDS + 2]!
   }
 
   /** Where an entry's blob is. */
   location(entry: number): BlobLocation {
-    const at = entry * 4
+    const at = entry * PLACE_WORDS
     const packed = this.#places[at + 3]!
     return {
       pack: this.#places[at]!,
@@ -106,45 +114,37 @@ export class ChunkIndex {
     }
   }
 
-  #findFrom(id: Uint8Array, after: number): number {
-    this.#key.set(id)
-    const group = this.#groupOf(id, 0)
+  /** First entry after `after` with the id that stands at `at` of `words`. */
+  #search(words: Uint32Array, at: number, after: number): number {
+    const first = words[at]!
+    const ids = this.#idWords
+    const group = first >>> this.#groupShift
     const end = this.#groupStarts[group + 1]!
-    const words = this.#idWords
-    const key = this.#keyWords
-    for (let entry = Math.max(this.#groupStarts[group]!, after + 1); entry < end; entry++) {
-      const at = entry * 8
-      if (words[at] !== key[0]) continue
-      let i = 1
-      while (i < 8 && words[at + i] === key[i]) i++
-      if (i === 8) return entry
+    for (let i = this.#groupStarts[group]!; i < end; i++) {
+      const entry = this.#grouped[i]!
+      const from = entry * ID_WORDS
+      if (ids[from] !== first || entry <= after) continue
+      let word = 1
+      while (word < ID_WORDS && ids[from + word] === words[at + word]) word++
+      if (word === ID_WORDS) return entry
     }
     return -1
   }
 
-  #groupOf(ids: Uint8Array, at: number): number {
-    // A shift by 32 would be a shift by 0.
-    if (this.#groupShift === 32) return 0
-    const first = ((ids[at]! << 24) | (ids[at + 1]! << 16) | (ids[at + 2]! << 8) | ids[at + 3]!) >>> 0
-    return first >>> this.#groupShift
-  }
-
-  #fill(segments: readonly IndexSegment[]): KnownPack[] {
-    const packs: KnownPack[] = []
-    const next = this.#groupStarts.slice(0, -1)
-    for (const segment of segments) {
-      const firstPack = packs.length
-      packs.push(...segment.packs)
-      for (let i = 0; i < segment.entryCount; i++) {
-        const entry = segment.entry(i)
-        const to = next[this.#groupOf(entry.id, 0)]!++
-        this.#ids.set(entry.id, to * HASH_BYTES)
-        this.#places[to * 4] = firstPack + entry.pack
-        this.#places[to * 4 + 1] = entry.offset
-        this.#places[to * 4 + 2] = entry.storedBytes
-        this.#places[to * 4 + 3] = (entry.rawBytes | (entry.codec << 24) | (entry.type << 28)) >>> 0
-      }
+  /** Sorts the numbers of all entries by group, by counting. */
+  #group(): void {
+    const ids = this.#idWords
+    const shift = this.#groupShift
+    const starts = this.#groupStarts
+    for (let entry = 0; entry < this.size; entry++) starts[(ids[entry * ID_WORDS]! >>> shift) + 1]! += 1
+    for (let group = 1; group < starts.length; group++) starts[group]! += starts[group - 1]!
+    // From behind, each group's end is where its last entry goes; when all are placed, it has become its start.
+    for (let entry = this.size - 1; entry >= 0; entry--) {
+      const group = ids[entry * ID_WORDS]! >>> shift
+      starts[group + 1]! -= 1
+      this.#grouped[starts[group + 1]!] = entry
     }
-    return packs
+    starts.copyWithin(0, 1)
+    starts[starts.length - 1] = this.size
   }
 }

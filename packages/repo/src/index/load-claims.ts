@@ -6,7 +6,8 @@ import type { SealedStore } from '../format/sealed-store.ts'
 import { readGcState, readMark } from '../gc/gc-state.ts'
 import { SessionTrust } from '../gc/session-trust.ts'
 import { ClaimTable } from './claim-table.ts'
-import { listIndexSegments, readIndexSegments } from './load-index.ts'
+import { listIndexSegments, maxEntriesIn, readIndexSegments } from './load-index.ts'
+import { settleOpenSegments } from './settle-segments.ts'
 
 /** The ids a repository knows, in memory that workers can share; grows as the backup finds new ones. */
 export class Claims {
@@ -33,9 +34,6 @@ export class Claims {
     return memory
   }
 }
-
-/** Bytes an index entry takes at least, for guessing how many a segment of some size has. */
-const ENTRY_BYTES = HASH_BYTES + 20
 
 /** Times the index is read again because a collector replaced segments meanwhile. */
 const MAX_TRIES = 8
@@ -71,8 +69,8 @@ async function loadOnce(objects: SealedStore, reserve: number, signal: AbortSign
   for (const stat of listed) {
     if (await isTrusted(trust, indexSessionOfName(stat.name)!, signal)) stats.push(stat)
   }
-  const known = Math.ceil(stats.reduce((sum, { sizeBytes }) => sum + sizeBytes, 0) / ENTRY_BYTES)
-  const claims = new Claims(known, reserve)
+  await settleOpenSegments(objects.store, stats, trust, signal)
+  const claims = new Claims(maxEntriesIn(stats), reserve)
   for await (const segment of readIndexSegments(objects, stats, signal)) {
     const { ids, packs } = segment
     const all = !packs.some(({ id }) => condemned.has(id))

@@ -1,10 +1,11 @@
-import { PlatterError, type StoreStat } from '@platter/core'
+import { HASH_BYTES, PlatterError, type StoreStat } from '@platter/core'
 import { mapConcurrently } from '../concurrency/map-concurrently.ts'
 import { decodeIndexSegment, type IndexSegment } from '../format/index-segment.ts'
 import { MAX_INDEX_SEGMENT_BYTES } from '../format/limits.ts'
 import { INDEX_PREFIX, indexSessionOfName } from '../format/object-names.ts'
 import type { SealedStore } from '../format/sealed-store.ts'
-import { ChunkIndex } from './chunk-index.ts'
+import type { ChunkIndex } from './chunk-index.ts'
+import { ChunkIndexBuilder } from './chunk-index-builder.ts'
 
 /** Requests under way at once while segments are read. */
 const CONCURRENCY = 8
@@ -35,6 +36,15 @@ export async function* readIndexSegments(
   yield* mapConcurrently(stats, CONCURRENCY, read)
 }
 
+/** Bytes an index entry takes at least. */
+const ENTRY_BYTES = HASH_BYTES + 20
+
+/** Entries that segments of these sizes can have at most; hardly fewer, as the rest of them is small. */
+export function maxEntriesIn(stats: readonly StoreStat[]): number {
+  const bytes = stats.reduce((sum, { sizeBytes }) => sum + Math.min(sizeBytes, MAX_INDEX_SEGMENT_BYTES), 0)
+  return Math.ceil(bytes / ENTRY_BYTES)
+}
+
 /** Times segments are listed again because a collector replaced some meanwhile. */
 const MAX_TRIES = 8
 
@@ -61,9 +71,9 @@ export async function loadChunkIndex(
     const names = stats.map(({ name }) => name).join()
     if (known?.names === names) return known
     try {
-      const segments: IndexSegment[] = []
-      for await (const segment of readIndexSegments(objects, stats, signal)) segments.push(segment)
-      return { names, index: new ChunkIndex(segments) }
+      const builder = new ChunkIndexBuilder(maxEntriesIn(stats))
+      for await (const segment of readIndexSegments(objects, stats, signal)) builder.add(segment)
+      return { names, index: builder.build() }
     } catch (error) {
       if (!PlatterError.is(error, 'ERR_NOT_FOUND') || attempt === MAX_TRIES) throw error
     }

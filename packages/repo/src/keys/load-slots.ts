@@ -16,12 +16,30 @@ const UNUSABLE: ReadonlySet<string> = new Set([
   'ERR_LIMIT_EXCEEDED',
 ])
 
+/** Times slots are listed again because one was removed meanwhile. */
+const MAX_TRIES = 8
+
 /**
- * Reads all key slots of a repository, in the order of their ids.
+ * Reads all key slots of a repository, in the order of their ids. When one is removed meanwhile they are listed again:
+ * one that took its place may not have been there yet.
  *
  * @throws ERR_LIMIT_EXCEEDED when there are more than {@link MAX_KEY_SLOTS}, and what the store throws.
  */
 export async function loadKeySlots(
+  store: ReadableStore,
+  repository: RepositoryId,
+  options: { readonly signal?: AbortSignal },
+): Promise<LoadedSlot[]> {
+  for (let attempt = 1; ; attempt++) {
+    try {
+      return await loadOnce(store, repository, options)
+    } catch (error) {
+      if (!PlatterError.is(error, 'ERR_NOT_FOUND') || attempt === MAX_TRIES) throw error
+    }
+  }
+}
+
+async function loadOnce(
   store: ReadableStore,
   repository: RepositoryId,
   options: { readonly signal?: AbortSignal },

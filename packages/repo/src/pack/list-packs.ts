@@ -1,4 +1,4 @@
-import type { PackId, ReadableStore } from '@platter/core'
+import { type PackId, type ReadableStore, settle } from '@platter/core'
 import { PACKS_PREFIX, packIdOfName, QUARANTINE_PREFIX, quarantinedIdOfName } from '../format/object-names.ts'
 
 /** All packs in the store, and the size of each in bytes. */
@@ -19,4 +19,18 @@ export async function listQuarantined(store: ReadableStore, signal: AbortSignal)
     if (id !== undefined) ids.add(id)
   }
   return ids
+}
+
+/**
+ * The same two, for a repair: it lists packs, and leaves out those put aside, in segments that outlive what it saw. What
+ * a writer or a repair stored that died before it was durable is made so.
+ */
+export async function listSettledPacks(
+  store: ReadableStore,
+  signal: AbortSignal,
+): Promise<{ readonly sizes: Map<PackId, number>; readonly quarantined: Set<PackId> }> {
+  const sizes = await listPacks(store, signal)
+  const quarantined = await listQuarantined(store, signal)
+  for (const prefix of [PACKS_PREFIX, QUARANTINE_PREFIX]) await settle(store, prefix, { signal })
+  return { sizes, quarantined }
 }

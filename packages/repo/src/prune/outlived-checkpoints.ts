@@ -1,7 +1,6 @@
 import type { SnapshotId } from '@platter/core'
 import type { Snapshot } from '../api/snapshot-types.ts'
-import type { SealedStore } from '../format/sealed-store.ts'
-import { SnapshotCatalog } from '../snapshots/snapshot-catalog.ts'
+import type { SnapshotCatalog } from '../snapshots/snapshot-catalog.ts'
 
 const DAY_MILLIS = 24 * 60 * 60 * 1000
 
@@ -11,12 +10,12 @@ const DAY_MILLIS = 24 * 60 * 60 * 1000
  * a wrong clock costs at worst that something is stored twice.
  */
 export async function outlivedCheckpoints(
-  objects: SealedStore,
+  catalog: SnapshotCatalog,
   maxAgeDays: number,
   nowMillis: number,
   signal: AbortSignal,
 ): Promise<SnapshotId[]> {
-  const all = await new SnapshotCatalog(objects).list({ checkpoints: true }, signal)
+  const all = await catalog.list({ checkpoints: true }, signal)
   const image = ({ name, host }: Snapshot): string => JSON.stringify([name, host])
   const finished = new Map<string, number>()
   for (const snapshot of all) {

@@ -49,7 +49,7 @@ async function planOnce(
   liveness.observe(observationOf(before, now()))
   const dead = new Set(before.filter(isDead).map(({ id }) => id))
 
-  const checkpoints = await outlivedCheckpoints(context, settings.checkpointDays, now(), signal)
+  const checkpoints = await outlivedCheckpoints(context.catalog, settings.checkpointDays, now(), signal)
   const found = await survey(
     context,
     { forgotten: new Set(checkpoints), fenced: dead },

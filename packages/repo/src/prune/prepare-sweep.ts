@@ -14,6 +14,7 @@ import { readIndexSegments } from '../index/load-index.ts'
 import { missingBlob } from '../pack/blob-reader.ts'
 import { PackUploader } from '../pack/pack-uploader.ts'
 import { SmallPacks } from '../pack/small-packs.ts'
+import { isWorthMoving } from './select-packs.ts'
 import type { Survey, SurveyContext, SurveyedSegment } from './survey.ts'
 import { chooseKeepers, type Usage } from './usage.ts'
 import { fence } from './writers.ts'
@@ -22,8 +23,6 @@ import { fence } from './writers.ts'
 const CONCURRENCY = 8
 /** Packs that a replacing segment lists. */
 const PACKS_PER_REPLACEMENT = 1024
-/** A pack that is needed to more than this is not worth being emptied. */
-const MAX_NEEDED_SHARE = 0.98
 /** So many small segments are worth being merged. */
 const MIN_SMALL_SEGMENTS = 32
 const SMALL_SEGMENT_PACKS = 16
@@ -98,14 +97,14 @@ class SweepPreparation {
 
   /** Takes off the list what is needed and is not to be, or cannot be, moved. */
   #rescue(): void {
-    const { survey, maxRepackBytes } = this.#input
+    const { context, survey, maxRepackBytes } = this.#input
     const { packs } = survey.table
     const needed = this.#numbers(this.#goes).filter((i) => this.#usage.usedEntries[i]! > 0)
     needed.sort((a, b) => this.#usage.usedBytes[a]! - this.#usage.usedBytes[b]!)
     let bytes = 0
     for (const i of needed) {
       const used = this.#usage.usedBytes[i]!
-      const worth = used <= MAX_NEEDED_SHARE * packs[i]!.fileBytes
+      const worth = isWorthMoving(packs[i]!.fileBytes, used, context.config.packBytes)
       if (worth && bytes + used <= maxRepackBytes) {
         bytes += used
         this.#moves[i] = 1

@@ -5,11 +5,12 @@ import {
   type RandomSource,
   type SessionId,
   type Store,
+  settle,
 } from '@platter/core'
 import type { PrunePlan, PruneProgress, PruneReport } from '../api/prune-types.ts'
 import { encodeMark, encodeSweep, type MarkRecord, type SweepRecord } from '../format/gc-records.ts'
 import { RESERVE_BYTES } from '../format/limits.ts'
-import { gcName } from '../format/object-names.ts'
+import { FORGET_PREFIX, gcName, SNAPSHOTS_PREFIX } from '../format/object-names.ts'
 import { lookBesideCollectors, readGcState, readMark, readSweep } from '../gc/gc-state.ts'
 import type { OpenSession } from '../session/open-sessions.ts'
 import { writeTombstone } from '../snapshots/snapshot-catalog.ts'
@@ -75,7 +76,7 @@ class Prune {
       await writeTombstone(this.#context, checkpoint, this.#signal)
       this.#checkpointsForgotten++
     }
-    if (condemned.length === 0 && !listsOnlyForDead(found)) {
+    if (condemned.length === 0 && !listsOnlyForDead(found) && !listsWhatIsGone(found)) {
       await this.#tidy()
       return this.#report(idle ? 'nothing' : 'done', newest, [])
     }
@@ -124,7 +125,9 @@ class Prune {
     const nothing = new Set<SessionId>()
     const assumed = { forgotten: nothing, fenced: nothing }
     const found = await survey(this.#context, assumed, known, this.#signal, (step) => this.#progress(step))
-    await this.#publishSweep(generation, mark, found)
+    const overlooked = known === undefined ? new Set<PackId>() : noLongerListed(known, found)
+    const condemned = mark.condemned.filter((id) => !overlooked.has(id))
+    await this.#publishSweep(generation, condemned, found)
     return []
   }
 
@@ -169,8 +172,9 @@ class Prune {
     return living
   }
 
-  async #publishSweep(generation: number, mark: MarkRecord, found: Survey): Promise<void> {
-    const prepared = await this.#prepare(generation, mark, found)
+  async #publishSweep(generation: number, condemned: readonly PackId[], found: Survey): Promise<void> {
+    await this.#settle()
+    const prepared = await this.#prepare(generation, condemned, found)
     this.#totals.bytesRepacked += prepared.bytesRepacked
     this.#signal.throwIfAborted()
     await this.#put(
@@ -179,12 +183,18 @@ class Prune {
     )
   }
 
+  /** What the sweep rests on, fences, tombstones and snapshots that were seen, must outlive what it removes. */
+  async #settle(): Promise<void> {
+    for (const prefix of [SNAPSHOTS_PREFIX, FORGET_PREFIX])
+      await settle(this.#plain.store, prefix, { signal: this.#signal })
+  }
+
   /** Where there is no space to repack, what can go without goes. */
-  async #prepare(generation: number, mark: MarkRecord, found: Survey): Promise<PreparedSweep> {
+  async #prepare(generation: number, condemned: readonly PackId[], found: Survey): Promise<PreparedSweep> {
     const input = {
       survey: found,
       generation,
-      condemned: new Set(mark.condemned),
+      condemned: new Set(condemned),
       signal: this.#signal,
       onRepacked: (bytesRepacked: number, done: number, total: number) =>
         this.#progress({ phase: 'repacking', done, total }, bytesRepacked),
@@ -281,6 +291,27 @@ function listsOnlyForDead({ table }: Survey): boolean {
   return table.packs.some(({ present, quarantined, standing }) => {
     return present && !quarantined && standing === 'fenced'
   })
+}
+
+/**
+ * Packs that the index listed when they were condemned, and does not list any more. A store that leaves something out of
+ * a list makes it look so. Such packs stay: the segment that was overlooked would go on to name them, and be believed.
+ */
+function noLongerListed(before: Survey, now: Survey): Set<PackId> {
+  const listed = ({ table }: Survey): PackId[] =>
+    table.packs.filter(({ standing }) => standing !== undefined).map(({ id }) => id)
+  const still = new Set(listed(now))
+  return new Set(listed(before).filter((id) => !still.has(id)))
+}
+
+/**
+ * Whether an index segment lists packs that are not there: one that a writer or collector had sent off before it died,
+ * and that arrived when its packs had been removed.
+ */
+function listsWhatIsGone({ segments, table }: Survey): boolean {
+  return segments.some(
+    ({ standing, packs }) => standing !== 'open' && packs.some((i) => !table.packs[i]!.present),
+  )
 }
 
 /** Packs that a plan names; all, where there is none. */

@@ -8,6 +8,8 @@ import type { Usage } from './usage.ts'
 const MIN_SMALL_PACKS = 32
 /** A pack below this share of its nominal size is small. */
 const SMALL_SHARE = 0.25
+/** A pack of which more than this is needed is not worth being emptied, unless it is small. */
+const MAX_NEEDED_SHARE = 0.98
 
 /** What decides which packs are condemned. */
 export interface SelectionRules {
@@ -86,9 +88,10 @@ export function selectPacks(table: PackTable, usage: Usage, rules: SelectionRule
   partly.sort((a, b) => unusedShare(b) - unusedShare(a))
   const left = partly.filter((i) => {
     const enough = unused <= rules.maxUnusedFraction * kept()
-    return enough || unusedShare(i) <= 0 || !take(i)
+    const worth = isWorthMoving(packs[i]!.fileBytes, usage.usedBytes[i]!, rules.packBytes)
+    return enough || !worth || unusedShare(i) <= 0 || !take(i)
   })
-  const small = left.filter((i) => packs[i]!.fileBytes < SMALL_SHARE * rules.packBytes)
+  const small = left.filter((i) => isSmall(packs[i]!.fileBytes, rules.packBytes))
   if (small.length >= MIN_SMALL_PACKS) for (const i of small) take(i)
 
   return {
@@ -101,6 +104,15 @@ export function selectPacks(table: PackTable, usage: Usage, rules: SelectionRule
     unusedFractionBefore: share(unusedBefore, bytesBefore),
     unusedFractionAfter: share(unused, kept()),
   }
+}
+
+/** Whether it pays to store what is needed of a pack again, so that the pack can go. */
+export function isWorthMoving(fileBytes: number, usedBytes: number, packBytes: number): boolean {
+  return isSmall(fileBytes, packBytes) || usedBytes <= MAX_NEEDED_SHARE * fileBytes
+}
+
+function isSmall(fileBytes: number, packBytes: number): boolean {
+  return fileBytes < SMALL_SHARE * packBytes
 }
 
 /** Bytes of a pack that are needed, with what the pack itself takes. */

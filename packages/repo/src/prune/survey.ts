@@ -3,15 +3,16 @@ import type { PruneProgress } from '../api/prune-types.ts'
 import type { Snapshot } from '../api/snapshot-types.ts'
 import type { RepositoryConfig } from '../config/repository-config.ts'
 import type { RepositoryKeys } from '../config/repository-keys.ts'
-import type { IndexSegment } from '../format/index-segment.ts'
 import { indexSessionOfName } from '../format/object-names.ts'
 import type { SealedStore } from '../format/sealed-store.ts'
 import { type SessionStanding, SessionTrust } from '../gc/session-trust.ts'
-import { ChunkIndex } from '../index/chunk-index.ts'
-import { listIndexSegments, readIndexSegments } from '../index/load-index.ts'
+import type { ChunkIndex } from '../index/chunk-index.ts'
+import { ChunkIndexBuilder } from '../index/chunk-index-builder.ts'
+import { listIndexSegments, maxEntriesIn, readIndexSegments } from '../index/load-index.ts'
 import { BlobReader } from '../pack/blob-reader.ts'
 import { listPacks, listQuarantined } from '../pack/list-packs.ts'
-import { SnapshotCatalog } from '../snapshots/snapshot-catalog.ts'
+import { lostRanges } from '../snapshots/damage-marks.ts'
+import type { SnapshotCatalog } from '../snapshots/snapshot-catalog.ts'
 import { PackTable } from './pack-table.ts'
 import { findReachable } from './reachability.ts'
 
@@ -19,6 +20,8 @@ import { findReachable } from './reachability.ts'
 export interface SurveyContext<S extends ReadableStore = ReadableStore> extends SealedStore<S> {
   readonly config: RepositoryConfig
   readonly keys: RepositoryKeys
+  /** Of this prune alone, so that each record is read once in it. */
+  readonly catalog: SnapshotCatalog
 }
 
 /** An index segment as it is listed. */
@@ -37,8 +40,8 @@ export interface Survey {
   readonly index: ChunkIndex
   readonly table: PackTable
   readonly reader: BlobReader
-  /** 1 for the first index entry of every id that a snapshot needs. */
-  readonly live: Uint8Array
+  /** One of `NEED` for the first index entry of every id: how much snapshots need it. */
+  readonly needs: Uint8Array
   /** The same for every survey that would find the same. */
   readonly fingerprint: string
 }
@@ -60,9 +63,10 @@ export async function survey(
 ): Promise<Survey> {
   // In this order: a session that commits meanwhile counts as open, and what a snapshot needs is in the index.
   const trust = await SessionTrust.list(context, signal)
-  const snapshots = (await new SnapshotCatalog(context).list({ checkpoints: true }, signal)).filter(
+  const snapshots = (await context.catalog.list({ checkpoints: true }, signal)).filter(
     ({ id }) => !assumed.forgotten.has(id),
   )
+  const lost = await lostRanges(context, signal)
   const stats = await listIndexSegments(context, signal)
   // After the index: a pack that a segment lists and that is not here is gone, not yet to come.
   const present = await listPacks(context.store, signal)
@@ -77,32 +81,32 @@ export async function survey(
     ...present.keys(),
     ...quarantined,
     ...snapshots.map(({ id }) => id),
+    JSON.stringify([...lost]),
   ].join()
   if (known?.fingerprint === fingerprint) return known
 
-  const segments: IndexSegment[] = []
+  const builder = new ChunkIndexBuilder(maxEntriesIn(stats))
+  const packCounts: number[] = []
   for await (const segment of readIndexSegments(context, stats, signal)) {
-    segments.push(segment)
-    onProgress({ phase: 'index', done: segments.length, total: stats.length })
+    builder.add(segment)
+    packCounts.push(segment.packs.length)
+    onProgress({ phase: 'index', done: packCounts.length, total: stats.length })
   }
-  const index = new ChunkIndex(segments)
-  const packStandings = segments.flatMap(({ packs }, i) => packs.map(() => standings[i]!))
+  const index = builder.build()
+  const packStandings = packCounts.flatMap((count, i) =>
+    new Array<SessionStanding>(count).fill(standings[i]!),
+  )
   const table = new PackTable(index, packStandings, present, quarantined)
   const reader = new BlobReader(context.store, index, context.keys)
-  const live = await findReachable(
-    snapshots,
-    index,
-    reader,
-    context.config.regionBytes,
-    signal,
-    (done, total) => onProgress({ phase: 'trees', done, total }),
+  const { regionBytes } = context.config
+  const needs = await findReachable({ snapshots, index, reader, regionBytes, lost }, signal, (done, total) =>
+    onProgress({ phase: 'trees', done, total }),
   )
   let firstPack = 0
-  const surveyed = segments.map(({ packs }, i): SurveyedSegment => {
-    const numbers = packs.map((_, j) => table.numberOf[firstPack + j]!)
-    firstPack += packs.length
-    const stat = stats[i]!
+  const surveyed = stats.map((stat, i): SurveyedSegment => {
+    const numbers = [...table.numberOf.subarray(firstPack, firstPack + packCounts[i]!)]
+    firstPack += packCounts[i]!
     return { stat, session: indexSessionOfName(stat.name)!, standing: standings[i]!, packs: numbers }
   })
-  return { snapshots, segments: surveyed, index, table, reader, live, fingerprint }
+  return { snapshots, segments: surveyed, index, table, reader, needs, fingerprint }
 }

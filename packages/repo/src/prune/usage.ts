@@ -1,3 +1,5 @@
+import { BLOB_TYPE } from '../format/blob-entry.ts'
+import { NEED } from './reachability.ts'
 import type { Survey } from './survey.ts'
 
 /** What of each pack is needed, when every blob is kept in one place. */
@@ -10,44 +12,66 @@ export interface Usage {
   readonly usedEntries: Uint32Array
 }
 
+/** How well a copy can be relied on, by its pack. */
+const RANK = Object.freeze({
+  absent: 0,
+  quarantined: 1,
+  fencedAndCondemned: 2,
+  fenced: 3,
+  condemned: 4,
+  trusted: 5,
+})
+
 /**
  * Chooses the copy to keep of each needed blob. A copy is relied on where its pack is listed by a session that is
  * not fenced and is not condemned; other copies are a last resort, and must be there. The very last one is a copy in
  * a pack that a repair has put aside: what was intact in that has been stored in other packs.
  *
  * @param condemned 1 for each pack of the table that may go.
- * @throws what `onMissing` gives for a needed blob of which no copy is there.
+ * @throws what `onMissing` gives for a blob that has to be there and of which no copy is.
  */
 export function chooseKeepers(
-  { index, table, live }: Survey,
+  survey: Survey,
   condemned: Uint8Array,
   onMissing: (entry: number) => Error,
 ): Usage {
+  const { index, table, needs } = survey
   const keepers = new Uint8Array(index.size)
   const usedBytes = new Float64Array(table.packs.length)
   const usedEntries = new Uint32Array(table.packs.length)
-  for (let first = 0; first < live.length; first++) {
-    if (live[first] === 0) continue
-    const id = index.id(first)
-    let best = -1
-    let bestRank = -1
-    for (let entry = first; entry >= 0 && bestRank < 4; entry = index.findNext(id, entry)) {
-      const pack = table.numberOf[index.packOf(entry)]!
-      const { present, quarantined, standing } = table.packs[pack]!
-      if (!present) continue
-      const trusted = standing !== 'fenced'
-      const spared = condemned[pack] === 0
-      const rank = quarantined ? 0 : trusted ? (spared ? 4 : 3) : spared ? 2 : 1
+  const ranks = ranksOf(survey, condemned)
+  for (let first = 0; first < needs.length; first++) {
+    if (needs[first] === NEED.none) continue
+    let best = first
+    let bestRank = ranks[index.packOf(first)]!
+    for (let entry = first; bestRank < RANK.trusted; ) {
+      entry = index.nextCopy(entry)
+      if (entry < 0) break
+      const rank = ranks[index.packOf(entry)]!
       if (rank > bestRank) {
         best = entry
         bestRank = rank
       }
     }
-    if (best < 0) throw onMissing(first)
+    if (bestRank === RANK.absent) {
+      if (needs[first] === NEED.ifThere && index.location(first).type === BLOB_TYPE.chunk) continue
+      throw onMissing(first)
+    }
     const pack = table.numberOf[index.packOf(best)]!
     keepers[best] = 1
     usedBytes[pack]! += index.storedBytesOf(best)
     usedEntries[pack]! += 1
   }
   return { keepers, usedBytes, usedEntries }
+}
+
+/** The rank of copies in each pack of the index. */
+function ranksOf({ table }: Survey, condemned: Uint8Array): Uint8Array {
+  return Uint8Array.from(table.numberOf, (pack) => {
+    const { present, quarantined, standing } = table.packs[pack]!
+    if (!present) return RANK.absent
+    if (quarantined) return RANK.quarantined
+    if (standing === 'fenced') return condemned[pack] === 1 ? RANK.fencedAndCondemned : RANK.fenced
+    return condemned[pack] === 1 ? RANK.condemned : RANK.trusted
+  })
 }

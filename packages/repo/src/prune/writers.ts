@@ -49,11 +49,13 @@ export class Liveness {
     this.#patienceMillis = patienceMillis
   }
 
-  /** Takes in what was seen, in the order of time. */
+  /** Takes in what was seen, in the order in which it was. */
   observe({ timeMillis, openSessions }: Observation): void {
     for (const { session, intent } of openSessions) {
       const before = this.#silent.get(session)
-      if (before?.intent !== intent) this.#silent.set(session, { intent, sinceMillis: timeMillis })
+      // A collector whose clock is ahead must not have a session count as alive until that time has come.
+      const isNews = before === undefined || before.intent !== intent || before.sinceMillis > timeMillis
+      if (isNews) this.#silent.set(session, { intent, sinceMillis: timeMillis })
     }
   }
 

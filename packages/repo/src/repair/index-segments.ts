@@ -1,11 +1,19 @@
-import { type PackId, PlatterError, type Store, type StoreStat, type WritableStore } from '@platter/core'
+import {
+  type PackId,
+  PlatterError,
+  type Store,
+  type StoreStat,
+  settle,
+  type WritableStore,
+} from '@platter/core'
 import { DAMAGE } from '../check/damage.ts'
 import { mapConcurrently } from '../concurrency/map-concurrently.ts'
 import type { BlobEntry } from '../format/blob-entry.ts'
 import { decodeIndexSegment, type IndexedPack, type IndexSegment } from '../format/index-segment.ts'
 import { MAX_INDEX_SEGMENT_BYTES } from '../format/limits.ts'
-import { snapshotName } from '../format/object-names.ts'
+import { INDEX_PREFIX, snapshotName } from '../format/object-names.ts'
 import type { SealedStore } from '../format/sealed-store.ts'
+import { PLACE_WORDS } from '../index/chunk-index.ts'
 import { listIndexSegments } from '../index/load-index.ts'
 import type { WriterSession } from '../session/writer-session.ts'
 
@@ -35,6 +43,8 @@ export async function readAllSegments(
   onProgress: (done: number, total: number) => void,
 ): Promise<SegmentsFound> {
   const stats = await listIndexSegments(objects, signal)
+  // What an earlier repair wrote and removed, and failed to make durable, is taken for done.
+  await settle(objects.store, INDEX_PREFIX, { signal })
   const readable: NamedSegment[] = []
   const damaged: { name: string; error: PlatterError }[] = []
   const read = async ({ name }: StoreStat): Promise<IndexSegment | PlatterError | undefined> => {
@@ -42,7 +52,7 @@ export async function readAllSegments(
       const bytes = await objects.store.get(name, { maxBytes: MAX_INDEX_SEGMENT_BYTES, signal })
       const segment = decodeIndexSegment(name, bytes, objects.records)
       // Each entry is decoded once here, so that an impossible one is found before anything relies on it.
-      for (let i = 0; i < segment.entryCount; i++) segment.entry(i)
+      segment.copyPlaces(new Uint32Array(segment.entryCount * PLACE_WORDS), 0)
       return segment
     } catch (error) {
       signal.throwIfAborted()
@@ -97,6 +107,21 @@ export async function removeSegments(
   signal: AbortSignal,
 ): Promise<readonly string[]> {
   if (!('delete' in store)) return names
+  await assertNotFenced(store, session, signal)
+  for (const name of names) await (store as Store).delete(name, { signal })
+  return []
+}
+
+/**
+ * Makes sure that no prune has ended the session: what the session has seen before was not about to be removed.
+ *
+ * @throws ERR_SESSION_FENCED
+ */
+export async function assertNotFenced(
+  store: WritableStore,
+  session: WriterSession,
+  signal: AbortSignal,
+): Promise<void> {
   const fence = snapshotName(session.id)
   if ((await store.stat(fence, { signal })) !== undefined) {
     throw new PlatterError(
@@ -105,6 +130,4 @@ export async function removeSegments(
       { object: fence },
     )
   }
-  for (const name of names) await (store as Store).delete(name, { signal })
-  return []
 }

@@ -14,9 +14,9 @@ import type { RepositoryKeys } from '../config/repository-keys.ts'
 import type { IndexedPack } from '../format/index-segment.ts'
 import { MAX_PACK_FILE_BYTES, PACKS_PER_INDEX_SEGMENT } from '../format/limits.ts'
 import { packName } from '../format/object-names.ts'
-import { ChunkIndex } from '../index/chunk-index.ts'
+import { chunkIndexOf } from '../index/chunk-index-builder.ts'
 import { IndexComparison, type PackListing } from '../index/index-comparison.ts'
-import { listPacks, listQuarantined } from '../pack/list-packs.ts'
+import { listSettledPacks } from '../pack/list-packs.ts'
 import { fetchPackDirectory } from '../pack/pack-directory.ts'
 import { PackUploader } from '../pack/pack-uploader.ts'
 import type { WriterSession } from '../session/writer-session.ts'
@@ -80,7 +80,7 @@ class IndexRepair {
     const { readable, damaged } = await readAllSegments(this.#context, this.#signal, (done, total) =>
       this.#reporter.tell('index', done, total),
     )
-    const index = new ChunkIndex(readable.map(({ segment }) => segment))
+    const index = chunkIndexOf(readable.map(({ segment }) => segment))
     const comparison = new IndexComparison(index)
     const sizes = await this.#packs()
     await this.#readDirectories(sizes, comparison)
@@ -114,8 +114,8 @@ class IndexRepair {
   /** Packs in the store, without those in quarantine that are still damaged. */
   async #packs(): Promise<Map<PackId, number>> {
     const { store } = this.#context
-    const sizes = await listPacks(store, this.#signal)
-    for (const id of await listQuarantined(store, this.#signal)) {
+    const { sizes, quarantined } = await listSettledPacks(store, this.#signal)
+    for (const id of quarantined) {
       if (sizes.has(id) && !(await this.#isWhole(id))) sizes.delete(id)
     }
     return sizes

@@ -8,6 +8,7 @@ import {
   type RandomSource,
   type RecordSealer,
   type SnapshotId,
+  settle,
   type WritableStore,
 } from '@platter/core'
 import type { Finding } from '../api/check-types.ts'
@@ -21,11 +22,12 @@ import { BLOB_TYPE } from '../format/blob-entry.ts'
 import { encodeQuarantine } from '../format/damage-record.ts'
 import type { IndexedPack } from '../format/index-segment.ts'
 import { MAX_PACK_FILE_BYTES } from '../format/limits.ts'
-import { CONFIG_NAME, packName, quarantineName, snapshotName } from '../format/object-names.ts'
+import { CONFIG_NAME, DAMAGE_PREFIX, packName, quarantineName, snapshotName } from '../format/object-names.ts'
 import type { Image } from '../image/image.ts'
-import { ChunkIndex } from '../index/chunk-index.ts'
+import type { ChunkIndex } from '../index/chunk-index.ts'
+import { chunkIndexOf } from '../index/chunk-index-builder.ts'
 import type { BlobReader } from '../pack/blob-reader.ts'
-import { listPacks, listQuarantined } from '../pack/list-packs.ts'
+import { listSettledPacks } from '../pack/list-packs.ts'
 import { PackUploader } from '../pack/pack-uploader.ts'
 import { SmallPacks } from '../pack/small-packs.ts'
 import type { WriterSession } from '../session/writer-session.ts'
@@ -37,7 +39,13 @@ import { BlobStock } from './blob-stock.ts'
 import { assertNoUnfinishedPrune } from './condemned-packs.ts'
 import { type HealInput, healFromSource } from './heal-from-source.ts'
 import { ImageSource } from './image-source.ts'
-import { type NamedSegment, packsOf, readAllSegments, removeSegments } from './index-segments.ts'
+import {
+  assertNotFenced,
+  type NamedSegment,
+  packsOf,
+  readAllSegments,
+  removeSegments,
+} from './index-segments.ts'
 import { findLosses, type Losses } from './losses.ts'
 import { RepairReporter } from './repair-progress.ts'
 import { underSession } from './repair-session.ts'
@@ -111,10 +119,12 @@ class PackRepair {
   }
 
   async #repair(session: WriterSession | undefined): Promise<RepairPacksReport> {
-    const { store, random, config, keys, codec } = this.#context
+    const { store, random, config, keys, codec, catalog } = this.#context
     await assertNoUnfinishedPrune(store, this.#signal)
+    // Before the index is read: what is committed later may need what this index does not know yet, and is not lost.
+    const ids = await catalog.ids(this.#signal)
     const segments = await this.#segments()
-    const index = new ChunkIndex(segments.map(({ segment }) => segment))
+    const index = chunkIndexOf(segments.map(({ segment }) => segment))
     const sizes = await this.#verify(index)
 
     const uploader =
@@ -125,13 +135,15 @@ class PackRepair {
     const stock = new BlobStock({ objects: this.#context, index, keys, codec, damaged, packs, uploader })
     const packsDamaged = await this.#salvage(stock, segments, sizes)
 
-    const { snapshots, unreadable } = await this.#snapshots()
+    const { snapshots, unreadable } = await this.#snapshots(ids)
     const losses = await this.#heal(stock, snapshots, session)
     packs?.flush()
     this.#reporter.tell('commit', 0, undefined)
     const replaced = this.#relist(segments, uploader)
     // What follows relies on all that was written: the new packs, and the segments that list them.
     await uploader?.finish()
+    // What seems lost may only have been moved by a prune, if that has ended this session.
+    if (session !== undefined) await assertNotFenced(store, session, this.#signal)
     const { marked, healed } = await this.#mark(snapshots, losses, session !== undefined)
     if (session !== undefined) await this.#quarantine(sizes)
     const left = session === undefined ? [] : await removeSegments(store, session, replaced, this.#signal)
@@ -176,13 +188,13 @@ class PackRepair {
   /** Reads all packs, and finds those that are damaged or missing. */
   async #verify(index: ChunkIndex): Promise<ReadonlyMap<PackId, number>> {
     const { store, keys } = this.#context
-    const sizes = await listPacks(store, this.#signal)
+    const { sizes, quarantined } = await listSettledPacks(store, this.#signal)
     const named = new Set(index.packs.map(({ id }) => id))
     // Put aside by an earlier repair, which has taken over what could be saved.
-    for (const id of await listQuarantined(store, this.#signal)) if (!named.has(id)) sizes.delete(id)
+    for (const id of quarantined) if (!named.has(id)) sizes.delete(id)
     for (const id of named) if (!sizes.has(id)) this.#bad.set(id, `The pack ${packName(id)} is missing.`)
     const input = { store, keys, workers: this.#workers, signal: this.#signal }
-    for await (const { id, bytesRead, problems } of verifyPacks([...sizes.keys()], input)) {
+    for await (const { id, bytesRead, problems } of verifyPacks(sizes, input)) {
       this.#packsRead++
       this.#reporter.bytesRead += bytesRead
       if (problems[0] !== undefined) this.#bad.set(id, problems[0].message)
@@ -228,12 +240,12 @@ class PackRepair {
     }
   }
 
-  /** All snapshots that can be read, and a finding for each of the others. */
-  async #snapshots(): Promise<{ snapshots: Snapshot[]; unreadable: Finding[] }> {
+  /** Those of the snapshots that can be read, and a finding for each of the others. */
+  async #snapshots(ids: readonly SnapshotId[]): Promise<{ snapshots: Snapshot[]; unreadable: Finding[] }> {
     const { catalog } = this.#context
     const snapshots: Snapshot[] = []
     const unreadable: Finding[] = []
-    for (const id of await catalog.ids(this.#signal)) {
+    for (const id of ids) {
       try {
         const snapshot = await catalog.find(id, this.#signal)
         if (snapshot !== undefined) snapshots.push(snapshot)
@@ -365,6 +377,8 @@ class PackRepair {
     write: boolean,
   ): Promise<{ marked: SnapshotId[]; healed: SnapshotId[] }> {
     const marks = await readDamageMarks(this.#context, this.#signal)
+    // Marks that say what this repair finds are not written again.
+    await settle(this.#context.store, DAMAGE_PREFIX, { signal: this.#signal })
     const marked: SnapshotId[] = []
     const healed: SnapshotId[] = []
     for (const snapshot of snapshots) {

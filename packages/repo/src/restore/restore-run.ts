@@ -379,7 +379,8 @@ export class RestoreRun {
 
   #progress(): RestoreProgress {
     return {
-      bytesDone: this.#bytesDone,
+      // What is decoded has not arrived yet: a pipe takes as long for zeros, and for what waits in memory, as for data.
+      bytesDone: this.#sequential?.position ?? this.#bytesDone,
       bytesTotal: this.#input.tree.sizeBytes,
       bytesWritten: this.#stats.bytesWritten,
       seconds: this.#seconds(),

@@ -12,6 +12,9 @@ interface Piece {
   readonly written: () => void
 }
 
+/** Zeros are written so many at a time: how far the target is can be told in between. */
+const ZERO_STEP_BYTES = 8 * 1024 * 1024
+
 /** Writes to a target that only goes forward, whatever order workers finish in; gaps between pieces are zeros. */
 export class SequentialWriter {
   readonly #target: BlockTarget
@@ -56,6 +59,11 @@ export class SequentialWriter {
     this.#pump()
   }
 
+  /** Bytes of the image that the target has taken so far. */
+  get position(): number {
+    return this.#position
+  }
+
   /** Sections not written out yet. */
   get pending(): number {
     return this.#sections.length
@@ -94,8 +102,10 @@ export class SequentialWriter {
   }
 
   async #zeroTo(end: number): Promise<void> {
-    if (end > this.#position)
-      await this.#target.zero(this.#position, end - this.#position, { signal: this.#signal })
-    this.#position = Math.max(this.#position, end)
+    while (this.#position < end) {
+      const length = Math.min(ZERO_STEP_BYTES, end - this.#position)
+      await this.#target.zero(this.#position, length, { signal: this.#signal })
+      this.#position += length
+    }
   }
 }

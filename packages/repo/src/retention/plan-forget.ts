@@ -1,7 +1,7 @@
-import { PlatterError } from '@platter/core'
+import { PlatterError, type SnapshotId } from '@platter/core'
 import type { ForgetPlan, ForgetSelection, PlanForgetOptions } from '../api/forget-types.ts'
 import type { RetentionDecision } from '../api/retention-types.ts'
-import type { Snapshot } from '../api/snapshot-types.ts'
+import type { ByteRange, Snapshot } from '../api/snapshot-types.ts'
 import type { BlobReader } from '../pack/blob-reader.ts'
 import type { SnapshotCatalog } from '../snapshots/snapshot-catalog.ts'
 import { freedBytes } from './freed-bytes.ts'
@@ -12,6 +12,8 @@ export interface PlanForgetContext {
   readonly catalog: SnapshotCatalog
   readonly regionBytes: number
   readonly now: () => Date
+  /** Ranges of images that a repair has marked as lost. */
+  readonly lost: () => Promise<ReadonlyMap<SnapshotId, readonly ByteRange[]>>
   /** A reader whose index is loaded when this is called. */
   readonly reader: () => Promise<BlobReader>
 }
@@ -36,12 +38,12 @@ export async function planForget(
   const all = await context.catalog.list({ checkpoints: true }, options.signal)
   const kept = all.filter(({ id }) => !removedIds.has(id))
   const total = kept.length + removed.length
+  const lost = await context.lost()
   // The index after the snapshots: it then names all that they need.
+  const reader = await context.reader()
+  const { regionBytes } = context
   const { alone, together } = await freedBytes(
-    await context.reader(),
-    context.regionBytes,
-    kept,
-    removed,
+    { reader, regionBytes, kept, removed, lost },
     options.signal,
     (done) => options.onProgress?.({ done, total }),
   )

@@ -1,7 +1,13 @@
-import type { SessionId } from '@platter/core'
+import { PlatterError, type SessionId } from '@platter/core'
 import { mapConcurrently } from '../concurrency/map-concurrently.ts'
 import { MAX_RECORD_BYTES } from '../format/limits.ts'
-import { END_INTENT, intentOfName, SESSIONS_PREFIX, sessionName } from '../format/object-names.ts'
+import {
+  END_INTENT,
+  intentOfName,
+  SESSIONS_PREFIX,
+  sessionName,
+  snapshotName,
+} from '../format/object-names.ts'
 import type { SealedStore } from '../format/sealed-store.ts'
 import { decodeSession } from '../format/session-record.ts'
 import type { SessionTrust } from '../gc/session-trust.ts'
@@ -48,15 +54,39 @@ export async function readOpenSessions(
   signal: AbortSignal,
 ): Promise<OpenSession[]> {
   const open = [...intents].filter(([id]) => !trust.isFinished(id))
-  const read = async ([id, numbers]: readonly [SessionId, readonly number[]]): Promise<OpenSession> => {
+  const read = async ([id, numbers]: readonly [SessionId, readonly number[]]): Promise<
+    OpenSession | undefined
+  > => {
     const ended = numbers.includes(END_INTENT)
     const intent = Math.max(...numbers.filter((number) => number !== END_INTENT), ended ? 0 : -1)
     const name = sessionName(id, ended ? END_INTENT : intent)
-    const bytes = await objects.store.get(name, { maxBytes: MAX_RECORD_BYTES, signal })
+    const bytes = await getUnlessFinished(objects, id, name, signal)
+    if (bytes === undefined) return undefined
     const { generation, timeMillis } = decodeSession(name, bytes, objects.records)
     return { id, generation, intent, timeMillis, ended }
   }
   const sessions: OpenSession[] = []
-  for await (const session of mapConcurrently(open, CONCURRENCY, read)) sessions.push(session)
+  for await (const session of mapConcurrently(open, CONCURRENCY, read)) {
+    if (session !== undefined) sessions.push(session)
+  }
   return sessions
+}
+
+/**
+ * A record that was listed and is gone was removed by a collector, because its session has committed or been fenced
+ * since. That the record is gone is no proof of it: without a snapshot or fence, the session counts as unreadable.
+ */
+async function getUnlessFinished(
+  { store }: SealedStore,
+  id: SessionId,
+  name: string,
+  signal: AbortSignal,
+): Promise<Uint8Array | undefined> {
+  try {
+    return await store.get(name, { maxBytes: MAX_RECORD_BYTES, signal })
+  } catch (error) {
+    if (!PlatterError.is(error, 'ERR_NOT_FOUND')) throw error
+    if ((await store.stat(snapshotName(id), { signal })) === undefined) throw error
+    return undefined
+  }
 }

@@ -50,6 +50,22 @@ export async function readDamageMarks(
   return marks
 }
 
+/**
+ * The ranges that the newest marks say are lost, for each snapshot that has any.
+ *
+ * @param onDamaged told of marks that cannot be read; a snapshot with such a one counts as whole.
+ */
+export async function lostRanges(
+  objects: SealedStore,
+  signal: AbortSignal,
+  onDamaged?: (error: PlatterError) => void,
+): Promise<Map<SnapshotId, readonly ByteRange[]>> {
+  const lost = new Map<SnapshotId, readonly ByteRange[]>()
+  for (const [id, { ranges = [] }] of await readDamageMarks(objects, signal, undefined, onDamaged))
+    if (ranges.length > 0) lost.set(id, ranges)
+  return lost
+}
+
 /** Says anew which ranges of a snapshot are damaged; `previous` is the mark that this one takes the place of. */
 export async function writeDamageMark(
   { store, records }: SealedStore<WritableStore>,

@@ -18,3 +18,13 @@ export function equalRanges(a: readonly ByteRange[], b: readonly ByteRange[]): b
     a.every(({ offset, length }, i) => b[i]!.offset === offset && b[i]!.length === length)
   )
 }
+
+/** Whether any of the ranges has a byte in common with this one. */
+export function intersects(ranges: readonly ByteRange[], offset: number, length: number): boolean {
+  return ranges.some((range) => range.offset < offset + length && offset < range.offset + range.length)
+}
+
+/** Whether one of the ranges has all bytes of this one. */
+export function liesWithin(ranges: readonly ByteRange[], offset: number, length: number): boolean {
+  return ranges.some((range) => range.offset <= offset && offset + length <= range.offset + range.length)
+}

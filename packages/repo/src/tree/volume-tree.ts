@@ -62,6 +62,12 @@ export class VolumeTree {
     return Math.min(this.regionBytes, this.sizeBytes - region * this.regionBytes)
   }
 
+  /** What the node of a level that starts at `region` covers: bytes for a leaf, nodes of the level below otherwise. */
+  spanOf(level: number, region: number): number {
+    if (level === 0) return this.regionLength(region)
+    return Math.min(TREE_FANOUT, Math.ceil((this.regions - region) / regionsPerNode(level - 1)))
+  }
+
   /**
    * All regions from `from` to before `to`, in order.
    *
@@ -76,14 +82,13 @@ export class VolumeTree {
 
   /** Reads the leaf of a region. */
   async leaf(id: Uint8Array, region: number, signal?: AbortSignal): Promise<TreeNode> {
-    return await this.#node(id, 0, this.regionLength(region), signal)
+    return await this.#node(id, 0, region, signal)
   }
 
   /** Children of an interior node that starts at `region`. */
   async children(id: Uint8Array, level: number, region: number, signal?: AbortSignal): Promise<TreeChild[]> {
     const below = regionsPerNode(level - 1)
-    const span = Math.min(TREE_FANOUT, Math.ceil((this.regions - region) / below))
-    const node = await this.#node(id, level, span, signal)
+    const node = await this.#node(id, level, region, signal)
     const children: TreeChild[] = []
     let at = region
     let stored = 0
@@ -134,10 +139,11 @@ export class VolumeTree {
   async #node(
     id: Uint8Array,
     level: number,
-    span: number,
+    region: number,
     signal: AbortSignal | undefined,
   ): Promise<TreeNode> {
-    return decodeNode(await this.#reader.read(id, BLOB_TYPE.node, signal), level, span)
+    const bytes = await this.#reader.read(id, BLOB_TYPE.node, signal)
+    return decodeNode(bytes, level, this.spanOf(level, region))
   }
 }
 

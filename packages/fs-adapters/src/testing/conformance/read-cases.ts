@@ -152,6 +152,30 @@ export const readCases: readonly StoreCase[] = [
     },
   },
   {
+    name: 'an object may be read into given memory, and never beyond it',
+    async check(store) {
+      const bytes = pattern(5000)
+      await store.putIfAbsent('into', [bytes])
+      for (const length of [0, 4999, 5000, 9000]) {
+        const into = new ArrayBuffer(length)
+        new Uint8Array(into).fill(0xaa)
+        const got = await store.get('into', { into })
+        assertSameBytes(got, bytes, `get into ${length} bytes`)
+        const isView = got.buffer === into
+        assert.ok(
+          isView || got.byteOffset === 0,
+          'the answer is neither a view of the memory given nor of its own',
+        )
+        if (isView) assert.equal(got.byteOffset, 0, 'the object does not start where the memory does')
+        const rest = new Uint8Array(into, isView ? bytes.length : 0)
+        assert.ok(
+          rest.every((byte) => byte === 0xaa),
+          'memory that is not part of the answer was changed',
+        )
+      }
+    },
+  },
+  {
     name: 'returned bytes belong to the caller',
     async check(store) {
       const bytes = pattern(5000)

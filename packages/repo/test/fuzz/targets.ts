@@ -1,0 +1,22 @@
+import type { FuzzTarget } from './target.ts'
+import { COMMAND_LINE_TARGETS } from './targets/command-line.ts'
+import { CONFIG_TARGETS } from './targets/config.ts'
+import { ENVELOPE_TARGETS } from './targets/envelopes.ts'
+import { NAME_TARGETS } from './targets/names.ts'
+import { PACK_TARGETS } from './targets/packs.ts'
+import { RECORD_TARGETS } from './targets/records.ts'
+import { SETTING_TARGETS } from './targets/settings.ts'
+
+/**
+ * Every parser of Platter. Tombstones, quarantine records and `.done` are not among them: their names say all, and
+ * nobody reads them.
+ */
+export const TARGETS: readonly FuzzTarget[] = [
+  ...ENVELOPE_TARGETS,
+  ...RECORD_TARGETS,
+  ...CONFIG_TARGETS,
+  ...PACK_TARGETS,
+  ...NAME_TARGETS,
+  ...SETTING_TARGETS,
+  ...COMMAND_LINE_TARGETS,
+]
