@@ -1,7 +1,10 @@
 import {
+  createBlockScanner,
   createHasher,
+  createKernels,
   newSessionId,
   nodeIdFrom,
+  PlatterError,
   packIdFrom,
   plainRecords,
   type SnapshotId,
@@ -12,7 +15,7 @@ import { Repository } from '@platter/repo'
 import { test } from 'tap'
 import { decodeConfig } from '../dist/config/config-record.js'
 import type { RepositoryConfig } from '../dist/config/repository-config.js'
-import { deriveRepositoryKeys } from '../dist/config/repository-keys.js'
+import { deriveRepositoryKeys, type RepositoryKeys } from '../dist/config/repository-keys.js'
 import { BLOB_TYPE, type BlobEntry } from '../dist/format/blob-entry.js'
 import { encodeIndexSegment, type IndexedPack } from '../dist/format/index-segment.js'
 import { indexSegmentName, packName, snapshotName } from '../dist/format/object-names.js'
@@ -20,7 +23,17 @@ import { packCipher } from '../dist/format/pack-cipher.js'
 import { encodeSnapshot } from '../dist/format/snapshot-record.js'
 import { encodeNode, RUN } from '../dist/format/tree-node.js'
 import { PackAssembler } from '../dist/pack/pack-assembler.js'
-import { backUp, codeOf, collected, diskImage, newRepository, noise, targetFrom } from './adversity.ts'
+import { DIGEST_BYTES, RegionDigest } from '../dist/tree/region-digest.js'
+import {
+  backUp,
+  codeOf,
+  collected,
+  diskImage,
+  newRepository,
+  noise,
+  rejection,
+  targetFrom,
+} from './adversity.ts'
 
 const REGION_BYTES = 64 * 1024
 
@@ -35,6 +48,7 @@ class Forge {
   readonly store = new MemoryStore()
   readonly #blobs: { id: Uint8Array; type: 0 | 1; bytes: Uint8Array }[] = []
   #honest: SnapshotId | undefined
+  #keys: RepositoryKeys | undefined
   #hashers: Record<'chunk' | 'node', ReturnType<typeof createHasher>> | undefined
 
   static async create(): Promise<Forge> {
@@ -42,6 +56,7 @@ class Forge {
     const repo = await newRepository(forge.store)
     forge.#honest = (await backUp(repo, diskImage('honest'), { name: 'honest' })).id
     const keys = deriveRepositoryKeys(decodeConfig(await forge.store.get('config')) as RepositoryConfig)
+    forge.#keys = keys
     forge.#hashers = { chunk: createHasher(keys.chunkId), node: createHasher(keys.nodeId) }
     return forge
   }
@@ -54,10 +69,11 @@ class Forge {
     return this.#blob('chunk', bytes)
   }
 
-  node(level: number, runs: readonly ForgedRun[]): Uint8Array {
+  node(level: number, runs: readonly ForgedRun[], digest?: Uint8Array): Uint8Array {
     return this.encodedNode(
       encodeNode({
         level,
+        ...(digest === undefined ? {} : { digest }),
         kinds: Uint8Array.from(runs, ({ kind }) => kind),
         spans: Uint32Array.from(runs, ({ span }) => span),
         ids: new Uint8Array(Buffer.concat(runs.flatMap(({ id }) => (id === undefined ? [] : [id])))),
@@ -69,13 +85,25 @@ class Forge {
     return this.#blob('node', bytes)
   }
 
-  /** A leaf of one whole region, of chunks of 4 KiB. */
-  leaf(seed: string, bytes = REGION_BYTES): Uint8Array {
+  /** A leaf of one whole region, of chunks of 4 KiB, with the digest of these or another. */
+  leaf(seed: string, bytes = REGION_BYTES, digest = this.#digestOf(seed, bytes)): Uint8Array {
     const id = this.chunk(noise(seed, 4096))
     return this.node(
       0,
       Array.from({ length: bytes / 4096 }, () => ({ kind: RUN.stored, span: 4096, id })),
+      digest,
     )
+  }
+
+  #digestOf(seed: string, bytes: number): Uint8Array | undefined {
+    const { blockDigest, imageDigest } = this.#keys!
+    const kernels = createKernels({ slabBytes: bytes })
+    const scanner = createBlockScanner({ key: blockDigest, kernels })
+    for (let at = 0; at < bytes; at += 4096) scanner.slab.set(noise(seed, 4096), at)
+    scanner.scan(0, bytes / 4096)
+    const digest = new RegionDigest(bytes, imageDigest, scanner.zeroDigest)
+    digest.set(0, scanner.digests.subarray(0, (bytes / 4096) * DIGEST_BYTES))
+    return digest.finish(bytes)
   }
 
   /** Stores what was forged, and a snapshot of it. */
@@ -238,6 +266,20 @@ test('an image of another digest than its tree', async (t) => {
   const repo = await Repository.open(forge.store)
   for (const workers of [0, 2])
     t.equal(await codeOf(repo.restore(id, targetFrom(DISCARD), { workers })), 'ERR_DIGEST_MISMATCH')
+})
+
+test('a leaf of another digest than its chunks', async (t) => {
+  const forge = await Forge.create()
+  for (const digest of [noise('another', 32), new Uint8Array(32)]) {
+    const root = forge.node(1, [stored(forge.leaf('a')), stored(forge.leaf('b', REGION_BYTES, digest))])
+    const id = await forge.commit(root, 2 * REGION_BYTES)
+    const repo = await Repository.open(forge.store)
+    for (const workers of [0, 2]) {
+      const error = await rejection(repo.restore(id, targetFrom(DISCARD), { workers }))
+      t.ok(PlatterError.is(error, 'ERR_DIGEST_MISMATCH'))
+      t.equal((error as PlatterError).offset, REGION_BYTES, 'it says where')
+    }
+  }
 })
 
 test('a small tree of a huge image is checked and opened at once', { timeout: 20_000 }, async (t) => {

@@ -909,8 +909,11 @@ test('nodes, snapshots and configs come back as they were', async (t) => {
       )
       const ids = noise(32 * runs.filter(([kind]) => kind === RUN.stored).length, 4)
       const covered = spans.reduce((a, b) => a + b, 0)
-      const node = decodeNode(encodeNode({ level, kinds, spans, ids }), level, covered)
+      const digest = level === 0 && runs.length % 2 === 0 ? noise(32, runs.length) : undefined
+      const written = { level, kinds, spans, ids, ...(digest === undefined ? {} : { digest }) }
+      const node = decodeNode(encodeNode(written), level, covered)
       assertSame([node.level, [...node.kinds], [...node.spans]], [level, [...kinds], [...spans]], 'a node')
+      assertSame(node.digest, digest, 'the digest of a region')
       if (!sameBytes(node.ids, ids)) throw new Error('other ids')
     }),
     { numRuns: 300 },
@@ -1007,12 +1010,12 @@ const GOLDEN_OBJECTS = {
       'e65808668d5891bf7e0ec73980979ebdaca05ab7e71043c09e4df52c701d4303',
     'packs/85/85d5903f5b2a30a1d282ace37244b974dc83f79d167d3acdc8a4652b683cf3c5':
       '461653b2256e5997d2eea2464c614a3edc8291fe5721078557a085a0a0e976df',
-    'packs/14/1489f7936a1e3a0f12e5bfd1433b18affde7f670a3d1530c336fac080589e2ee':
-      'd38fe73e138118058d9ae674e5d2905ea4f8afcd53731630e76683b3a766c280',
+    'packs/ce/ce06c3f850023bc9dbeed1fccfef1dd12587df4abcaeb0c11cbfda9d28f862f4':
+      '45f02fa96bcea10d96591e569a230ca5d729a46eaa264357c5ae9a06c328da07',
     'index/372283b0f129fb7f537cfb94c138a448/000000':
-      '299c219b2cedb21c6e3273df80ac24892273307ec83c744c0294aff0f8f5ead0',
+      '66f37a36df97bb7d60e769cf864de953d50f98de6d0c3e558a3cb1bc0b6258e5',
     'snapshots/372283b0f129fb7f537cfb94c138a448':
-      '2a1d47c47a9b3395f1772b0fcf7940fdfdbc66df5db294f165622babddaa22ad',
+      '8a868095209dbd0862e1e9adf5aad7064782ebeb395fcdff46dbefa79c79d1a8',
   },
   lz4: {
     config: 'efe5dc89d3c4e464b34d725723226213d09a36719d275824e019ff0399e1c56c',
@@ -1020,20 +1023,20 @@ const GOLDEN_OBJECTS = {
       'e65808668d5891bf7e0ec73980979ebdaca05ab7e71043c09e4df52c701d4303',
     'packs/e6/e6f5c3c2ddc9f27d1e50e3115f9f123c1651fe23e6db7615c83683419358dfb3':
       '157af36b57507fcdb5d7e4381291768d7f100ed116acfe425351f4c8d9b8a5ee',
-    'packs/14/1489f7936a1e3a0f12e5bfd1433b18affde7f670a3d1530c336fac080589e2ee':
-      'd38fe73e138118058d9ae674e5d2905ea4f8afcd53731630e76683b3a766c280',
+    'packs/ce/ce06c3f850023bc9dbeed1fccfef1dd12587df4abcaeb0c11cbfda9d28f862f4':
+      '45f02fa96bcea10d96591e569a230ca5d729a46eaa264357c5ae9a06c328da07',
     'index/372283b0f129fb7f537cfb94c138a448/000000':
-      'dfcd64f237d6f6a4e03f72b04d04a25251ddd31bef152afd18e317372fc73b2f',
+      '158ad25ba86870ad8249e57086a5fb260208b539e6e910a066cb3f365597170b',
     'snapshots/372283b0f129fb7f537cfb94c138a448':
-      'd7085ade8b52ec4dfefcef2357a827e9f2cb41352653eb887ad9d434daf1757c',
+      '2491a0239fd357925aa99cc7347bb458e94b7675b86c0e5334d6272f687e9426',
   },
 } as const
 
 /** Root of the volume tree, chunks new and known. */
 const GOLDEN_ROOTS = {
-  aligned: ['85eed0f07ceddec8675c0a961397c8aed949bf11505f9fdd50cb22c671cf024a', 20, 7],
-  fastcdc: ['393d430089ea025189c16484c0e0ebca4b0f54ee9461f36681b41738a1d68f48', 13, 3],
-  fixed: ['661993064a0bc46b141b52ef25ff0aeefe4420dd6545a188fc34436b51ac2e00', 27, 9],
+  aligned: ['a6d7f79340a159fb32e87c2bfddf1b47f4f0c1bb271ffa601b9fc0cb5b37ad21', 20, 7],
+  fastcdc: ['f1eae55dc496aae6fa059bea34bd2c9cb0dc97216896518e0ea3b926a657cd81', 13, 3],
+  fixed: ['99455c883e89a314c4527e62bdf40811db801e63b626b5d2fc67476c98a6d87f', 27, 9],
 } as const
 
 const GOLDEN_DIGEST = '70bca243568b1a19a487dee6d07953de79241aba39aef77413046992ed749af4'
@@ -1041,7 +1044,7 @@ const GOLDEN_DIGEST = '70bca243568b1a19a487dee6d07953de79241aba39aef77413046992e
 const GOLDEN_NODE =
   '504c544e0100000005000000020000000001000202000000001000000000010000200000001000000100000000010203' +
   '0405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f202122232425262728292a2b2c2d2e2f30313233' +
-  '3435363738393a3b3c3d3e3f'
+  '3435363738393a3b3c3d3e3fdddddddddddddddddddddddddddddddddddddddddddddddddddddddddddddddd'
 
 /** Writes a repository from fixed randomness, without threads, and gives its store. */
 async function goldenRepository(
@@ -1114,6 +1117,7 @@ test('the format is frozen: nodes', async (t) => {
     kinds: Uint8Array.of(0, 1, 0, 2, 2),
     spans: Uint32Array.of(4096, 65536, 8192, 4096, 1),
     ids,
+    digest: new Uint8Array(32).fill(0xdd),
   }
   t.equal(Buffer.from(encodeNode(leaf)).toString('hex'), GOLDEN_NODE)
 })

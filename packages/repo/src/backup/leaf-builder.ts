@@ -40,9 +40,11 @@ export class LeafBuilder {
     return this.#count === 1 && kind !== RUN.stored ? (kind as RunKind) : undefined
   }
 
-  encode(): Uint8Array {
+  /** @param digest of the region; undefined when every byte of it reads as zero. */
+  encode(digest: Uint8Array | undefined): Uint8Array {
     return encodeNode({
       level: 0,
+      ...(digest === undefined ? {} : { digest }),
       kinds: this.#kinds.subarray(0, this.#count),
       spans: this.#spans.subarray(0, this.#count),
       ids: this.#ids.subarray(0, this.#stored * HASH_BYTES),

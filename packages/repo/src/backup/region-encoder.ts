@@ -280,10 +280,10 @@ export class RegionEncoder {
         counts,
       }
     }
-    const node = this.#leaf.encode()
+    const digest = this.#digest.finish(length)
+    const node = this.#leaf.encode(digest)
     const nodeId = this.#nodeHasher.hash(node)
     const newNode = this.#claims.claim(nodeId) ? node : undefined
-    const digest = this.#digest.finish(length)
     return { region, length, blank: undefined, nodeId, newNode, digest, badRanges, counts }
   }
 }

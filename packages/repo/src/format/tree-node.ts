@@ -23,6 +23,8 @@ export interface TreeNode {
   readonly spans: Uint32Array
   /** 32 bytes for each stored run, one after the other. */
   readonly ids: Uint8Array
+  /** Of a leaf: digest of its region (see `RegionDigest`); absent where every byte reads as zero. */
+  readonly digest?: Uint8Array
 }
 
 const MAGIC = 0x4e544c50 // 'PLTN'
@@ -31,14 +33,16 @@ const HEAD_BYTES = 16
 
 /**
  * Encodes a node: magic (4), version (1), level (1), reserved (2), run count (4), stored count (4); kinds (1 each,
- * padded with zeros to a multiple of 4); spans (4 each, little-endian); ids (32 for each stored run). There is one
- * encoding of a node, so equal stretches of images have equal ids.
+ * padded with zeros to a multiple of 4); spans (4 each, little-endian); ids (32 for each stored run); of a leaf, the
+ * digest of its region (32, zeros if absent). There is one encoding of a node, so equal stretches of images have equal
+ * ids.
  */
 export function encodeNode(node: TreeNode): Uint8Array {
   const count = node.kinds.length
   const spansAt = HEAD_BYTES + ((count + 3) & ~3)
   const idsAt = spansAt + count * 4
-  const bytes = new Uint8Array(idsAt + node.ids.length)
+  const digestAt = idsAt + node.ids.length
+  const bytes = new Uint8Array(digestAt + digestBytes(node.level))
   const view = new DataView(bytes.buffer)
   view.setUint32(0, MAGIC, true)
   view.setUint8(4, VERSION)
@@ -48,7 +52,12 @@ export function encodeNode(node: TreeNode): Uint8Array {
   bytes.set(node.kinds, HEAD_BYTES)
   for (let i = 0; i < count; i++) view.setUint32(spansAt + i * 4, node.spans[i]!, true)
   bytes.set(node.ids, idsAt)
+  if (node.level === 0 && node.digest !== undefined) bytes.set(node.digest, digestAt)
   return bytes
+}
+
+function digestBytes(level: number): number {
+  return level === 0 ? HASH_BYTES : 0
 }
 
 /**
@@ -80,7 +89,9 @@ export function decodeNode(
   const stored = view.getUint32(12, true)
   const spansAt = HEAD_BYTES + ((count + 3) & ~3)
   const idsAt = spansAt + count * 4
-  if (bytes.length !== idsAt + stored * HASH_BYTES) throw corruptNode('has counts that do not fit its length')
+  const digestAt = idsAt + stored * HASH_BYTES
+  if (bytes.length !== digestAt + digestBytes(level))
+    throw corruptNode('has counts that do not fit its length')
   const kinds = new Uint8Array(bytes.subarray(HEAD_BYTES, HEAD_BYTES + count))
   const spans = new Uint32Array(count)
   const largest = level === 0 ? MAX_REGION_BYTES : TREE_FANOUT
@@ -104,7 +115,9 @@ export function decodeNode(
   if (storedRuns !== stored) throw corruptNode('has another number of ids than of stored runs')
   if (covered !== span) throw corruptNode(`covers ${covered} where ${span} was expected`)
   // Not `slice`: of a Buffer, as decryption gives it, that is no copy.
-  return { level, kinds, spans, ids: new Uint8Array(bytes.subarray(idsAt)) }
+  const ids = new Uint8Array(bytes.subarray(idsAt, digestAt))
+  const digest = new Uint8Array(bytes.subarray(digestAt))
+  return { level, kinds, spans, ids, ...(digest.some((byte) => byte !== 0) ? { digest } : {}) }
 }
 
 function corruptNode(problem: string): PlatterError {

@@ -1,4 +1,4 @@
-import { createBlockScanner, createKernels } from '@platter/core'
+import { createBlockScanner, createKernels, PlatterError } from '@platter/core'
 import type { RepositoryKeys } from '../config/repository-keys.ts'
 import { BLOCK_BYTES } from '../format/limits.ts'
 import { ImageDigest } from '../tree/image-digest.ts'
@@ -10,6 +10,8 @@ interface OpenRegion {
   readonly offset: number
   readonly length: number
   readonly blocks: RegionDigest
+  /** Of the region, as its leaf says. */
+  readonly expected: Uint8Array | undefined
   slicesLeft: number
 }
 
@@ -35,11 +37,21 @@ export class RegionDigests {
     this.#image = new ImageDigest(keys.imageDigest)
   }
 
-  /** Expects so many slices of a region of `length` bytes at image offset `offset`. */
-  begin(region: number, offset: number, length: number, slices: number): void {
+  /**
+   * Expects so many slices of a region of `length` bytes at image offset `offset`.
+   *
+   * @param expected digest of the region as its leaf says.
+   */
+  begin(
+    region: number,
+    offset: number,
+    length: number,
+    slices: number,
+    expected: Uint8Array | undefined,
+  ): void {
     const blocks =
       this.#unused.pop() ?? new RegionDigest(this.#regionBytes, this.#keys.imageDigest, this.#zeroDigest)
-    this.#open.set(region, { offset, length, blocks, slicesLeft: slices })
+    this.#open.set(region, { offset, length, blocks, expected, slicesLeft: slices })
   }
 
   /**
@@ -47,6 +59,7 @@ export class RegionDigests {
    *
    * @param offset image offset of the slice.
    * @param digests of the blocks of the runs that were written, in order.
+   * @throws ERR_DIGEST_MISMATCH when the region is whole, and not what its leaf says.
    */
   slice(region: number, offset: number, runs: readonly RunAction[], digests: Uint8Array): void {
     const open = this.#open.get(region)!
@@ -66,7 +79,9 @@ export class RegionDigests {
     if (--open.slicesLeft > 0) return
     this.#open.delete(region)
     this.#unused.push(open.blocks)
-    this.#take(region, open.blocks.finish(open.length), 1)
+    const digest = open.blocks.finish(open.length)
+    if (Buffer.compare(digest ?? NOTHING, open.expected ?? NOTHING) !== 0) throw mismatch(open)
+    this.#take(region, digest, 1)
   }
 
   /** Takes regions of zeros. */
@@ -88,6 +103,17 @@ export class RegionDigests {
       this.#next += next.regions
     }
   }
+}
+
+/** Stands for the digest of zeros. */
+const NOTHING = new Uint8Array(0)
+
+function mismatch({ offset, length }: OpenRegion): PlatterError {
+  return new PlatterError(
+    'ERR_DIGEST_MISMATCH',
+    `What was restored is not what was backed up: the digest of the ${length} bytes at ${offset} differs although every chunk was intact. Do not use the target; report this.`,
+    { offset },
+  )
 }
 
 /** Runs of one kind that follow each other as one: between chunks nothing need lie on block borders. */

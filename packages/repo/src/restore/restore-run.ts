@@ -142,7 +142,7 @@ export class RestoreRun {
     const same = options.onlyDifferent === true ? await this.#compare(region, offset, leaf) : undefined
     await this.#zeroRuns(offset, leaf, same, blank && same === undefined)
     const slices = sliceRegion(leaf, offset)
-    this.#digests?.begin(region, offset, tree.regionLength(region), slices.length)
+    this.#digests?.begin(region, offset, tree.regionLength(region), slices.length, leaf.digest)
     for (const slice of slices) await this.#slice(region, slice, leaf, same)
   }
 

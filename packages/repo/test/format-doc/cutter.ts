@@ -1,6 +1,6 @@
 // What a writer does with an image, from sections 11 to 14 of docs/format.md: holes, segments, chunks, leaves, tree.
 import { createCipheriv } from 'node:crypto'
-import { BLOCK, blockDigests, expand, type Keys, keyedHash, u32 } from './primitives.ts'
+import { BLOCK, blockDigests, expand, type Keys, keyedHash, regionDigest, u32 } from './primitives.ts'
 import type { Config } from './reader.ts'
 
 /** What a source says about a range of an image. */
@@ -56,7 +56,12 @@ export function cutImage(config: Config, keys: Keys, image: Uint8Array, ranges: 
     const [only] = leaf
     const isBlank = leaf.length === 1 && only!.kind !== 0
     if (isBlank && regionCount > 1) runs.push({ kind: only!.kind, span: 1 })
-    else runs.push({ kind: 0, span: 1, id: keep(1, encoded(0, leaf)) })
+    else
+      runs.push({
+        kind: 0,
+        span: 1,
+        id: keep(1, encoded(0, leaf, regionDigest(keys, image.subarray(start, end)))),
+      })
   }
   for (let level = 1; runs.length > 1; level++) {
     const parents: Run[] = []
@@ -181,8 +186,8 @@ function merged(runs: readonly Run[]): Run[] {
   return result
 }
 
-/** Section 11. */
-function encoded(level: number, runs: readonly Run[]): Buffer {
+/** Section 11. @param digest of the region of a leaf. */
+function encoded(level: number, runs: readonly Run[], digest?: Uint8Array): Buffer {
   const ids = runs.flatMap(({ id }) => (id === undefined ? [] : [id]))
   const padding = Buffer.alloc((4 - (runs.length % 4)) % 4)
   return Buffer.concat([
@@ -194,5 +199,6 @@ function encoded(level: number, runs: readonly Run[]): Buffer {
     padding,
     ...runs.map(({ span }) => u32(span)),
     ...ids,
+    ...(level === 0 ? [digest ?? Buffer.alloc(32)] : []),
   ])
 }

@@ -119,6 +119,14 @@ function words(bytes: Buffer): number[] {
   return Array.from({ length: bytes.length / 4 }, (_, i) => bytes.readUInt32LE(4 * i))
 }
 
+/** Section 14: the digest of a region; undefined where all of it is zero. */
+export function regionDigest(keys: Keys, bytes: Uint8Array): Uint8Array | undefined {
+  const zero = blockDigests(keys.block, Buffer.alloc(BLOCK))
+  const digests = blockDigests(keys.block, bytes)
+  if (slices(digests, 16).every((digest) => same(digest, zero))) return undefined
+  return keyedHash(keys.image, digests)
+}
+
 /**
  * Section 14: the image digest.
  *
@@ -130,7 +138,6 @@ export function imageDigest(
   regionBytes: number,
   regionAt: (region: number) => Uint8Array | undefined,
 ): Uint8Array {
-  const zero = blockDigests(keys.block, Buffer.alloc(BLOCK))
   const items = [u64(size)]
   let zeroRegions = 0
   const endZeros = (): void => {
@@ -139,14 +146,13 @@ export function imageDigest(
   }
   for (let region = 0; region * regionBytes < size; region++) {
     const bytes = regionAt(region)
-    const digests = bytes === undefined ? undefined : blockDigests(keys.block, bytes)
-    const blocks = digests === undefined ? [] : slices(digests, 16)
-    if (digests === undefined || blocks.every((digest) => same(digest, zero))) {
+    const digest = bytes === undefined ? undefined : regionDigest(keys, bytes)
+    if (digest === undefined) {
       zeroRegions++
       continue
     }
     endZeros()
-    items.push(Buffer.of(1), Buffer.from(keyedHash(keys.image, digests)))
+    items.push(Buffer.of(1), Buffer.from(digest))
   }
   endZeros()
   return keyedHash(keys.image, ...items)

@@ -12,6 +12,7 @@ import {
   type Keys,
   keyedHash,
   openPlain,
+  regionDigest,
   same,
   slices,
   u32,
@@ -71,6 +72,8 @@ interface Node {
   readonly kinds: Uint8Array
   readonly spans: readonly number[]
   readonly ids: readonly Uint8Array[]
+  /** Of a leaf: digest of its region, or zeros. */
+  readonly digest: Uint8Array
 }
 
 const FANOUT = 1024
@@ -177,7 +180,7 @@ export class FormatReader {
       level === 0
         ? Math.min(this.config.regionBytes, image.length - region * this.config.regionBytes)
         : Math.min(FANOUT, Math.ceil((regions - region) / below))
-    const { kinds, spans, ids } = this.#parse(this.#blob(id, 1), level, covers)
+    const { kinds, spans, ids, digest } = this.#parse(this.#blob(id, 1), level, covers)
     this.levels.add(level)
     if (level === 0) stored.add(region)
     let at = level === 0 ? region * this.config.regionBytes : region
@@ -196,6 +199,9 @@ export class FormatReader {
       }
       at += span
     }
+    if (level > 0) return
+    const content = image.subarray(region * this.config.regionBytes, at)
+    assert.ok(same(digest, regionDigest(this.keys, content) ?? Buffer.alloc(32)), 'digest of a region')
   }
 
   /** Section 11, encoding of a node, and its canonical form. */
@@ -207,7 +213,8 @@ export class FormatReader {
     const storedCount = bytes.readUInt32LE(12)
     const spansAt = 16 + Math.ceil(count / 4) * 4
     const idsAt = spansAt + 4 * count
-    assert.equal(bytes.length, idsAt + 32 * storedCount)
+    const idsEnd = idsAt + 32 * storedCount
+    assert.equal(bytes.length, idsEnd + (level === 0 ? 32 : 0))
     const kinds = bytes.subarray(16, 16 + count)
     const spans = Array.from({ length: count }, (_, i) => bytes.readUInt32LE(spansAt + 4 * i))
     assert.equal(kinds.filter((kind) => kind === 0).length, storedCount)
@@ -220,7 +227,7 @@ export class FormatReader {
       at += spans[i]!
     }
     assert.equal(at, covers)
-    return { kinds, spans, ids: slices(bytes.subarray(idsAt), 32) }
+    return { kinds, spans, ids: slices(bytes.subarray(idsAt, idsEnd), 32), digest: bytes.subarray(idsEnd) }
   }
 
   /** Plaintext of a blob, by the index. */
