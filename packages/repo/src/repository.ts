@@ -185,6 +185,9 @@ export class Repository implements AsyncDisposable {
         // The parent is for information only, so a damaged snapshot of another time must not stop a backup.
         findParent: async (name) =>
           (await this.#catalog.list({ name }, signal, (error) => this.#options.onWarning?.(error))).at(-1),
+        findSound: (id) => this.#soundSnapshot(id, signal),
+        reader: () => this.#reader(signal),
+        onWarning: (warning) => this.#options.onWarning?.(warning),
       },
       source,
       { ...options, signal },
@@ -488,6 +491,22 @@ export class Repository implements AsyncDisposable {
     if (dryRun !== true) return this.#writable()
     this.#assertOpen()
     return this.#store as WritableStore
+  }
+
+  /** A snapshot by its id, when it is there, can be read, and is not marked as damaged. */
+  async #soundSnapshot(id: string, signal: AbortSignal): Promise<Snapshot | undefined> {
+    // 'latest' may be another one by now than when it was written down.
+    if (!/^[0-9a-f]+$/.test(id))
+      throw new PlatterError('ERR_INVALID_ARGUMENT', `${id} is no id of a snapshot.`)
+    try {
+      const snapshot = await this.#catalog.resolve(id, signal)
+      await this.#assertUndamaged(snapshot.id, signal)
+      return snapshot
+    } catch (error) {
+      const expected = ['ERR_CORRUPT_SNAPSHOT', 'ERR_SNAPSHOT_DAMAGED', 'ERR_SNAPSHOT_NOT_FOUND'] as const
+      if (expected.some((code) => PlatterError.is(error, code))) return undefined
+      throw error
+    }
   }
 
   /** @throws ERR_SNAPSHOT_DAMAGED when a repair has marked the snapshot. */

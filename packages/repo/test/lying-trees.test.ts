@@ -277,7 +277,7 @@ test('a leaf of another digest than its chunks', async (t) => {
     for (const workers of [0, 2]) {
       const error = await rejection(repo.restore(id, targetFrom(DISCARD), { workers }))
       t.ok(PlatterError.is(error, 'ERR_DIGEST_MISMATCH'))
-      t.equal((error as PlatterError).offset, REGION_BYTES, 'it says where')
+      t.equal((error as PlatterError).details.offset, REGION_BYTES, 'it says where')
     }
   }
 })

@@ -1,4 +1,4 @@
-import type { Snapshot } from './snapshot-types.ts'
+import type { ByteRange, Snapshot } from './snapshot-types.ts'
 
 /** What a backup does with a read error. */
 export type ReadErrorPolicy =
@@ -6,6 +6,16 @@ export type ReadErrorPolicy =
   | 'stop'
   /** Read around it sector by sector, keep zeros for what cannot be read, and record the bad ranges. */
   | 'record'
+
+/** What changed since an earlier snapshot, by the account of whoever keeps track of it, such as a hypervisor. */
+export interface ChangedSince {
+  /** Id of the snapshot, which must be of the same image. */
+  readonly snapshot: string
+  /** Every byte that may differ lies in one of these ranges. They may come in any order and overlap. */
+  readonly extents: Iterable<ByteRange> | AsyncIterable<ByteRange>
+  /** Places outside of the ranges that are read and compared first. Default 64, and 1 for every 64 regions. */
+  readonly auditSamples?: number
+}
 
 /** How far a backup has come. */
 export interface BackupProgress {
@@ -34,6 +44,12 @@ export interface BackupOptions {
   readonly tags?: readonly string[]
   /** Default 'stop'. */
   readonly onReadError?: ReadErrorPolicy
+  /**
+   * Takes over from an earlier snapshot what has not changed since, without reading it, region by region. Where that
+   * cannot be relied upon, everything is read, and `onWarning` of the repository is told (WARN_CHANGES_IGNORED): the
+   * snapshot is gone or of another size, or a sample of what is said to be unchanged differs. Not for streams.
+   */
+  readonly changedSince?: ChangedSince
   /** Worker threads; 0 does all in the calling thread. Default: one per core, at most 8. */
   readonly workers?: number
   /**
@@ -65,6 +81,8 @@ export interface BackupStats {
   readonly bytesStored: number
   readonly chunksNew: number
   readonly chunksKnown: number
+  /** Taken over from an earlier snapshot without reading, see `changedSince`; absent when nothing was. */
+  readonly bytesReused?: number
   readonly seconds: number
 }
 

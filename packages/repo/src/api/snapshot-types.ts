@@ -26,6 +26,8 @@ export interface Volume {
   }
   /** Ranges the source could not read; they hold zeros. */
   readonly badRanges: readonly ByteRange[]
+  /** The snapshot from which parts were taken over without reading them; see `BackupOptions.changedSince`. */
+  readonly changedSince?: SnapshotId
 }
 
 /** A committed snapshot. */

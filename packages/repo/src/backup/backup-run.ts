@@ -27,13 +27,14 @@ import { ImageDigest } from '../tree/image-digest.ts'
 import { TreeBuilder } from '../tree/tree-builder.ts'
 import type { JobData } from '../workers/jobs.ts'
 import { WorkerPool } from '../workers/worker-pool.ts'
-import { assertBadRangeLimit, type BackupContext } from './backup.ts'
+import { assertBadRangeLimit, type EncodingContext } from './backup.ts'
 import type { BackupReply, BackupRequest, FinishedPack } from './backup-protocol.ts'
 import { PieceFeeder, readUntilFull } from './piece-feeder.ts'
 import { planRegions } from './plan-regions.ts'
 import { addRange } from './read-around.ts'
 import { PIECE_BYTES } from './region-encoder.ts'
 import type { RegionResult, RegionTask } from './region-task.ts'
+import type { KeptRegion, UnchangedRegions } from './unchanged-regions.ts'
 
 /** Regions given to a worker at once, so that it never waits for the next. */
 const TASKS_PER_WORKER = 2
@@ -46,7 +47,7 @@ const DEFAULT_CHECKPOINT_BYTES = 16 * 1024 ** 3
 const DEFAULT_CHECKPOINT_SECONDS = 1800
 
 export interface BackupRunInput {
-  readonly context: BackupContext
+  readonly context: EncodingContext
   readonly source: BlockSource
   readonly options: BackupOptions
   /** The session under which is stored what is new. */
@@ -59,6 +60,8 @@ export interface BackupRunInput {
   readonly signal: AbortSignal
   /** When the backup began, by `performance.now()`. */
   readonly started: number
+  /** What need not be read. */
+  readonly unchanged?: UnchangedRegions
   /** Given whatever is new, which then goes into no pack; for a repair, which needs only some of it. */
   readonly take?: (entry: BlobEntry, stored: Uint8Array) => void
 }
@@ -87,7 +90,10 @@ export interface EncodedImage {
 /** A place in the order of the image: blank regions, or a region that is encoded somewhere. */
 type Slot =
   | { readonly kind: RunKind; readonly regions: number; readonly bytes: number }
-  | { result: RegionResult | undefined }
+  | { result: OrderedResult | undefined }
+
+/** What the tree needs of a region. */
+type OrderedResult = Omit<RegionResult, 'counts'>
 
 /**
  * The main thread's part of a backup: hands regions to workers, stores the packs they send, and builds the volume
@@ -110,11 +116,12 @@ export class BackupRun {
   readonly #slots: Slot[] = []
   readonly #slotOfRegion = new Map<number, { result: RegionResult | undefined }>()
   readonly #badRanges: ByteRange[] = []
-  readonly #totals = { bytesRead: 0, bytesHole: 0, bytesNew: 0, chunksNew: 0, chunksKnown: 0 }
+  readonly #totals = { bytesRead: 0, bytesHole: 0, bytesNew: 0, chunksNew: 0, chunksKnown: 0, bytesReused: 0 }
   #sizeBytes = 0
   /** Image bytes that the tree covers so far. */
   #bytesCovered = 0
-  #blankBytesDone = 0
+  /** Image bytes dealt with that no worker was given. */
+  #unreadBytesDone = 0
   #packsInFlight = 0
   #workersFlushed = 0
   #checkpointed = { bytesStored: 0, millis: performance.now() }
@@ -173,6 +180,7 @@ export class BackupRun {
     } finally {
       clearInterval(timer)
       signal.removeEventListener('abort', onAbort)
+      await this.#input.unchanged?.close()
       await this.#pool.close()
     }
   }
@@ -193,11 +201,16 @@ export class BackupRun {
     for await (const item of planRegions(extents, this.#sizeBytes, context.config.regionBytes)) {
       if (item.type === 'blank') {
         this.#slots.push(item)
-        this.#blankBytesDone += item.bytes
+        this.#unreadBytesDone += item.bytes
         this.#drainSlots()
         continue
       }
       await this.#checkpointIfDue()
+      const kept = await this.#input.unchanged?.take(item.task.region)
+      if (kept !== undefined) {
+        this.#keep(item.task, kept)
+        continue
+      }
       const worker = await this.#freeWorker()
       this.#assign(worker, item.task)
       if (source.direct === undefined)
@@ -274,12 +287,14 @@ export class BackupRun {
     this.#nodes.flush()
     await this.#uploader.finish()
     this.#throwIfFailed()
+    const { bytesReused, ...read } = this.#totals
+    const stats = bytesReused === 0 ? read : { ...read, bytesReused }
     return {
       sizeBytes,
       root: root === undefined ? undefined : nodeIdFrom(root),
       digest: digest.finish(sizeBytes),
       badRanges: [...this.#badRanges],
-      stats: { ...this.#totals, bytesTotal: sizeBytes, bytesStored: this.#uploader.bytesStored },
+      stats: { ...stats, bytesTotal: sizeBytes, bytesStored: this.#uploader.bytesStored },
     }
   }
 
@@ -297,6 +312,20 @@ export class BackupRun {
       onReadError: options.onReadError ?? 'stop',
       sectorBytes: source.info.logicalSectorBytes,
     }
+  }
+
+  /** Puts a region of an earlier snapshot in its place. */
+  #keep({ region, length }: RegionTask, kept: KeptRegion): void {
+    this.#unreadBytesDone += length
+    this.#totals.bytesReused += length
+    if (kept.kind === RUN.stored) {
+      const { nodeId, digest } = kept
+      this.#totals.bytesHole += kept.holeBytes
+      this.#totals.chunksKnown += kept.chunks
+      const result = { region, length, blank: undefined, nodeId, newNode: undefined, digest, badRanges: [] }
+      this.#slots.push({ result })
+    } else this.#slots.push({ kind: kept.kind, regions: 1, bytes: length })
+    this.#drainSlots()
   }
 
   #assign(worker: number, task: RegionTask): void {
@@ -369,7 +398,7 @@ export class BackupRun {
     }
   }
 
-  #takeInOrder({ length, blank, nodeId, newNode, digest, badRanges }: RegionResult): void {
+  #takeInOrder({ length, blank, nodeId, newNode, digest, badRanges }: OrderedResult): void {
     this.#bytesCovered += length
     if (blank !== undefined) {
       this.#tree.blank(blank, 1)
@@ -465,7 +494,7 @@ export class BackupRun {
     const sum = (i: number): number => this.#counters.reduce((total, counters) => total + counters[i]!, 0)
     return {
       phase,
-      bytesDone: sum(0) + this.#blankBytesDone,
+      bytesDone: sum(0) + this.#unreadBytesDone,
       bytesTotal: this.#input.source.info.sizeBytes,
       bytesRead: sum(1),
       bytesNew: sum(2),

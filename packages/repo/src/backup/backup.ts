@@ -9,6 +9,7 @@ import {
   type WritableStore,
 } from '@platter/core'
 import type { BackupOptions } from '../api/backup-types.ts'
+import type { Warning } from '../api/repository-types.ts'
 import type { Snapshot } from '../api/snapshot-types.ts'
 import type { RepositoryConfig } from '../config/repository-config.ts'
 import type { RepositoryKeys } from '../config/repository-keys.ts'
@@ -20,12 +21,14 @@ import {
   MAX_TAG_LENGTH,
   MAX_TAGS,
 } from '../format/limits.ts'
-import { loadClaims } from '../index/load-claims.ts'
+import { type Claims, loadClaims } from '../index/load-claims.ts'
+import type { BlobReader } from '../pack/blob-reader.ts'
 import { PROGRAM } from '../program.ts'
 import { isoWithOffset } from '../session/iso-time.ts'
 import { workerCount } from '../workers/worker-pool.ts'
 import { BackupRun, type EncodedImage } from './backup-run.ts'
 import { BackupSessions } from './backup-sessions.ts'
+import { openUnchanged, type Unchanged } from './changed-since.ts'
 
 /** What a backup needs of an open repository. */
 export interface BackupContext {
@@ -39,7 +42,14 @@ export interface BackupContext {
   readonly random: RandomSource
   readonly now: () => Date
   readonly findParent: (name: string) => Promise<Snapshot | undefined>
+  /** The snapshot of an id, when it is there and not marked as damaged. */
+  readonly findSound: (id: string) => Promise<Snapshot | undefined>
+  readonly reader: () => Promise<BlobReader>
+  readonly onWarning: (warning: Warning) => void
 }
+
+/** What encoding an image needs of it. */
+export type EncodingContext = Omit<BackupContext, 'findParent' | 'findSound' | 'reader' | 'onWarning'>
 
 /** Backs a source up and commits a snapshot; see `Repository.backup`. */
 export async function backup(
@@ -65,6 +75,7 @@ export async function backup(
     const { chunker, regionBytes } = context.config
     const claims = await loadClaims(context, workers, chunker, regionBytes, signal)
     const parent = await context.findParent(name)
+    const unchanged = await unchangedOf(context, source, options, claims, signal)
     const { label, kind, logicalSectorBytes, physicalSectorBytes } = source.info
     const describe = (image: EncodedImage, checkpoint: boolean): Snapshot => ({
       id: sessions.current.id,
@@ -81,6 +92,7 @@ export async function backup(
           imageDigest: image.digest,
           source: { kind, label, logicalSectorBytes, physicalSectorBytes },
           badRanges: image.badRanges,
+          ...(unchanged === undefined ? {} : { changedSince: unchanged.snapshot.id }),
         },
       ],
       checkpoint,
@@ -98,6 +110,7 @@ export async function backup(
           (await sessions.checkpoint(() => describe(image, true))) ? sessions.current.id : undefined,
       },
       claims,
+      ...(unchanged === undefined ? {} : { unchanged: unchanged.regions }),
       workers,
       signal,
       started,
@@ -114,6 +127,18 @@ export async function backup(
     await sessions.current.abandon()
     throw error
   }
+}
+
+async function unchangedOf(
+  context: BackupContext,
+  source: BlockSource,
+  { changedSince }: BackupOptions,
+  claims: Claims,
+  signal: AbortSignal,
+): Promise<Unchanged | undefined> {
+  if (changedSince === undefined) return undefined
+  const { regionBytes } = context.config
+  return await openUnchanged({ ...context, source, regionBytes, known: claims.table, signal }, changedSince)
 }
 
 /** Refuses what could be written into a snapshot but not be read from it again. */

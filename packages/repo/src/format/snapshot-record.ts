@@ -41,6 +41,7 @@ export function encodeSnapshot(snapshot: Snapshot, records: RecordSealer): Uint8
       imageDigest: Buffer.from(volume.imageDigest, 'hex'),
       source: { ...volume.source },
       badRanges: volume.badRanges.map(({ offset, length }) => [offset, length]),
+      ...(volume.changedSince === undefined ? {} : { changedSince: volume.changedSince }),
     })),
     stats: { ...snapshot.stats },
     ...(snapshot.checkpoint ? { checkpoint: true } : {}),
@@ -138,6 +139,7 @@ function readVolume(volume: RecordReader): Volume {
       if (!isWhole(offset) || !isWhole(length)) throw new RangeError('a bad range is none.')
       return { offset, length }
     }),
+    ...(volume.has('changedSince') ? { changedSince: parseSessionId(volume.string('changedSince')) } : {}),
   }
 }
 
@@ -154,6 +156,7 @@ function readStats(stats: RecordReader): BackupStats {
     bytesStored: stats.integer('bytesStored'),
     chunksNew: stats.integer('chunksNew'),
     chunksKnown: stats.integer('chunksKnown'),
+    ...(stats.has('bytesReused') ? { bytesReused: stats.integer('bytesReused') } : {}),
     seconds: stats.number('seconds'),
   }
 }

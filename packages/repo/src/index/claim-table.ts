@@ -61,6 +61,12 @@ export class ClaimTable {
     return this.#claimIn(this.#segments[last]!)
   }
 
+  /** Whether an id is known. */
+  has(id: Uint8Array): boolean {
+    this.#load(id)
+    return this.#segments.some((segment) => this.#find(segment))
+  }
+
   #load(id: Uint8Array): void {
     this.#idBytes.set(id)
     // The first word of a slot is its state as well, so the two state values cannot be first words.

@@ -121,7 +121,7 @@ async function fromCuts(input: HealInput, source: BlockSource, losses: Losses): 
     onProgress: ({ bytesDone }: { readonly bytesDone: number }) =>
       onProgress(bytesDone, source.info.sizeBytes),
   } as const
-  const context = { ...input, verifyOneIn: 1, findParent: async () => undefined }
+  const context = { ...input, verifyOneIn: 1 }
   const run = new BackupRun({
     context,
     source,

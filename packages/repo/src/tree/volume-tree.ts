@@ -16,6 +16,8 @@ export type TreeRegion =
       readonly kind: typeof RUN.stored
       readonly region: number
       readonly regions: 1
+      /** Of the leaf. */
+      readonly id: Uint8Array
       readonly leaf: TreeNode
     }
   | { readonly kind: Exclude<RunKind, 0>; readonly region: number; readonly regions: number }
@@ -76,7 +78,7 @@ export class VolumeTree {
   async *walk(signal?: AbortSignal, from = 0, to: number = this.regions): AsyncGenerator<TreeRegion> {
     if (this.root === undefined) return
     if (this.level === 0)
-      yield { kind: RUN.stored, region: 0, regions: 1, leaf: await this.leaf(this.root, 0, signal) }
+      yield await this.#region({ kind: RUN.stored, region: 0, regions: 1, id: this.root }, signal)
     else yield* this.#walkNode(this.root, this.level, 0, from, to, signal)
   }
 
@@ -132,6 +134,7 @@ export class VolumeTree {
       kind: RUN.stored,
       region: child.region,
       regions: 1,
+      id: child.id,
       leaf: await this.leaf(child.id, child.region, signal),
     }
   }
