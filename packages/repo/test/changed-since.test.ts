@@ -11,7 +11,6 @@ import {
   ENCRYPTED,
   newRepository,
   noise,
-  objectNames,
   replaceObject,
   restored,
   SETTINGS,
@@ -192,9 +191,10 @@ t.test('a chunk that the repository has lost is read again, whatever is said of 
   const repo = await newRepository(store)
   const image = noise('lost', SIZE)
   const { id } = await backUp(repo, new MemorySource(image))
-  const packs = await objectNames(store, 'packs/')
-  // Not the last ones: those are of nodes.
-  for (const name of packs.slice(0, 3)) await replaceObject(store, name, undefined)
+  const packs = await collected(store.list('packs/'))
+  // The largest, since those of nodes are small.
+  const largest = packs.toSorted((a, b) => b.sizeBytes - a.sizeBytes).slice(0, 3)
+  for (const { name } of largest) await replaceObject(store, name, undefined)
   await repo.repairIndex()
   const again = await opened(store)
   const second = await backUp(again, new MemorySource(image), { snapshot: id, extents: [], auditSamples: 0 })
