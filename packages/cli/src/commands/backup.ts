@@ -1,10 +1,11 @@
 import { openSource, type SourceWarning } from '@platter/fs-adapters'
-import type { Repository } from '@platter/repo'
+import type { BackupOptions, Repository } from '@platter/repo'
 import type { Call, Command } from '../command-line/command.ts'
 import type { OptionValues } from '../command-line/option-values.ts'
 import { UsageError } from '../command-line/usage-error.ts'
 import { ExitCode } from '../exit-code.ts'
 import { backupProgress, backupRecord, backupSummary, badRanges } from '../output/backup-report.ts'
+import { readChangeList } from '../repository/change-list.ts'
 import { KEY_OPTIONS } from '../repository/credentials.ts'
 import { openRepository } from '../repository/open-repository.ts'
 import { assertSourceOutside } from '../repository/placement.ts'
@@ -30,6 +31,16 @@ export const backup: Command = {
       kind: 'value',
       choices: ['stop', 'record'],
       help: 'Stop at a read error (the default), or keep zeros and a list of the places.',
+    },
+    'changed-since': {
+      kind: 'value',
+      placeholder: 'SNAPSHOT',
+      help: 'Read only what --changes names, and take the rest over from this snapshot of the same disk.',
+    },
+    changes: {
+      kind: 'value',
+      placeholder: 'FILE',
+      help: 'What changed since: an offset and a length a line, or the JSON of nbdinfo --map.',
     },
     codec: {
       kind: 'value',
@@ -64,6 +75,7 @@ export const backup: Command = {
     const snapshot = await repository.backup(source, {
       ...workers,
       ...naming(options, sourcePath),
+      ...changedSince(options),
       onReadError: options.text('on-read-error') === 'record' ? 'record' : 'stop',
       signal: io.signal,
       onProgress: (progress) => report.progress(backupProgress(progress), { command: 'backup', ...progress }),
@@ -71,6 +83,15 @@ export const backup: Command = {
     report.result(backupRecord(snapshot, warnings), backupSummary(snapshot), snapshot.id)
     return badRanges(snapshot).length > 0 ? ExitCode.findings : ExitCode.done
   },
+}
+
+function changedSince(options: OptionValues): Pick<BackupOptions, 'changedSince'> {
+  const snapshot = options.text('changed-since')
+  const path = options.text('changes')
+  if ((snapshot === undefined) !== (path === undefined))
+    throw new UsageError('--changed-since and --changes go together: a snapshot, and what changed since.')
+  if (snapshot === undefined || path === undefined) return {}
+  return { changedSince: { snapshot, extents: readChangeList(path) } }
 }
 
 function codecOption(options: OptionValues): Parameters<typeof openRepository>[2] {

@@ -29,6 +29,7 @@ export function badRanges(snapshot: Snapshot): Snapshot['volumes'][number]['badR
 export function backupRecord(snapshot: Snapshot, warnings: readonly SourceWarning[]): object {
   const { bytesTotal, bytesRead, bytesHole, bytesNew, bytesStored, chunksNew, chunksKnown, seconds } =
     snapshot.stats
+  const { bytesReused = 0 } = snapshot.stats
   return {
     snapshot: snapshot.id,
     name: snapshot.name,
@@ -40,6 +41,7 @@ export function backupRecord(snapshot: Snapshot, warnings: readonly SourceWarnin
     bytesStored,
     chunksNew,
     chunksKnown,
+    ...(bytesReused === 0 ? {} : { bytesReused }),
     seconds,
     badRanges: badRanges(snapshot),
     warnings: warnings.map(({ code, message }) => ({ code, message })),
@@ -50,11 +52,15 @@ export function backupRecord(snapshot: Snapshot, warnings: readonly SourceWarnin
 export function backupSummary(snapshot: Snapshot): string {
   const { bytesTotal, bytesRead, bytesHole, bytesNew, bytesStored, chunksNew, chunksKnown, seconds } =
     snapshot.stats
+  const { bytesReused = 0 } = snapshot.stats
   const known = Math.max(0, bytesTotal - bytesHole - bytesNew)
   const bad = badRanges(snapshot)
   const unreadable = bad.reduce((sum, range) => sum + range.length, 0)
   const rows = [
     ['read', formatBytes(bytesRead), `in ${formatDuration(seconds)}, ${formatRate(bytesRead, seconds)}`],
+    ...(bytesReused === 0
+      ? []
+      : [['kept', formatBytes(bytesReused), 'unchanged by what was said, not read']]),
     ['zeros', formatBytes(bytesHole), 'holes or all zero, not stored'],
     ['known', formatBytes(known), formatItems(chunksKnown, 'chunk')],
     [
