@@ -166,18 +166,20 @@ test('a mark of what is lost that was not durable when a repair found it', async
 })
 
 test('a repair makes durable what an attempt before it could not sync', { timeout: 300_000 }, async (t) => {
-  const operation = OPERATIONS['repair packs']!
-  const world = worlds[operation.world]
   // Of files that cannot be synced there is nothing to rely on.
-  const folder = /\/(index(\/[0-9a-f]+)?|quarantine|packs(\/..)?)$/
-  const trial = async (fault?: FaultPoint): Promise<Outcome> =>
-    await runTrial({ operation, world, fault, cutBetween: false, path: join(root, `copy-${copies++}`) })
-  const { calls } = await trial()
-  const count = calls.filter(({ call, path }) => call === 'sync' && folder.test(path)).length
-  t.ok(count > 5, `${count} syncs`)
-  for (let index = 0; index < count; index++) {
-    const { hit, problems } = await trial({ ...syncFault(folder), index, sticky: false })
-    if (problems.length > 0) t.fail(`${hit}: ${problems.join('; ')}`)
+  const folder = /\/(index(\/[0-9a-f]+)?|quarantine)$/
+  for (const name of ['repair packs', 'repair packs, unlisted']) {
+    const operation = OPERATIONS[name]!
+    const world = worlds[operation.world]
+    const trial = async (fault?: FaultPoint): Promise<Outcome> =>
+      await runTrial({ operation, world, fault, cutBetween: false, path: join(root, `copy-${copies++}`) })
+    const { calls } = await trial()
+    const count = calls.filter(({ call, path }) => call === 'sync' && folder.test(path)).length
+    for (let index = 0; index < count; index++) {
+      const { hit, problems } = await trial({ ...syncFault(folder), index, sticky: false })
+      if (problems.length > 0) t.fail(`${name}, ${hit}: ${problems.join('; ')}`)
+    }
+    t.ok(count > 5, `${name}: ${count} syncs`)
   }
 })
 
