@@ -6,6 +6,7 @@ import { join } from 'node:path'
 import { LocalStore, type StoreFileSystem } from '@platter/fs-adapters'
 import {
   FaultFileSystem,
+  type FaultPoint,
   type FileSystemCall,
   FullFileSystem,
   PowerCutFileSystem,
@@ -25,6 +26,8 @@ import {
   sameBytes,
 } from './adversity.ts'
 import { runCampaign } from './io-campaign/campaign.ts'
+import { OPERATIONS } from './io-campaign/operations.ts'
+import { type Outcome, runTrial } from './io-campaign/trial.ts'
 import { copyFolder, makeWorlds, removeFolder } from './io-campaign/worlds.ts'
 
 const IS_LONG = process.env.PLATTER_LONG_TESTS === '1'
@@ -106,16 +109,19 @@ test('a list that is short without an error: what lives and is not seen stops a 
   t.ok(stopped > 3, `${stopped} of ${listings.length} lists stopped it`)
 })
 
+/** Entries of these folders are made, and seen by all who come after, and never synced. */
+function syncFault(path: RegExp): FaultPoint {
+  return { call: 'sync', path, index: 0, code: 'EIO', when: 'before', sticky: true }
+}
+
 test('a tombstone that was not durable when a prune relied on it', async (t) => {
   const path = copyOfUsed()
   const disk = new PowerCutFileSystem(`${path}.removed`)
   const [oldest, newest] = [...USED.snapshots.keys()]
-  const fault = { call: 'sync', index: 1, code: 'EIO', when: 'before' } as const
-  const faulty = new FaultFileSystem(fault, undefined, disk)
+  const faulty = new FaultFileSystem(syncFault(/\/forget$/), undefined, disk)
   const forgetter = await openWith(path, faulty)
   faulty.arm()
   t.equal(await codeOf(forgetter.forget(oldest!)), 'ERR_STORE_IO')
-  t.match(faulty.hit?.path, /forget$/)
   const repo = await openWith(path, disk)
   t.match(await repo.prune(undefined, PRUNE), { outcome: 'done' })
   await disk.cutPower()
@@ -125,30 +131,55 @@ test('a tombstone that was not durable when a prune relied on it', async (t) => 
 
 test('an index segment that was not durable when a backup relied on it', async (t) => {
   const image = noise('of two writers', 120_000)
-  const probe = new FaultFileSystem()
-  const folder = copyOfUsed()
-  probe.arm()
-  await backUp(await openWith(folder, probe), image, { name: 'probe' })
-  const syncs = probe.log.filter(({ call }) => call === 'sync').map(({ path }) => path.replace(folder, ''))
   // Of the segment's own folder, and of the one above it, which is where that is entered.
-  const points = [...syncs.entries()].filter(([, path]) => /^\/index(\/[0-9a-f]{32})?$/.test(path))
-  t.same(new Set(points.map(([, path]) => path.split('/').length)), new Set([2, 3]), points.join(' '))
-  for (const [index, which] of points) {
+  for (const folder of [/\/index\/[0-9a-f]{32}$/, /\/index$/]) {
     const path = copyOfUsed()
     const disk = new PowerCutFileSystem(`${path}.removed`)
-    // Its writer cannot sync anything from there on, and is gone then.
-    const fault = { call: 'sync', index, code: 'EIO', when: 'before', sticky: true } as const
-    const faulty = new FaultFileSystem(fault, undefined, disk)
-    const died = await openWith(path, faulty)
-    faulty.arm()
-    t.equal(await codeOf(backUp(died, image, { name: 'died' })), 'ERR_STORE_IO', which)
-    t.match(faulty.hit?.path, /\/index(\/|$)/)
+    // Its writer cannot sync it, and is gone then.
+    const died = new FaultFileSystem(syncFault(folder), undefined, disk)
+    died.arm()
+    t.equal(await codeOf(backUp(await openWith(path, died), image, { name: 'died' })), 'ERR_STORE_IO')
+    t.match(died.hit?.path, folder)
 
     const { id, stats } = await backUp(await openWith(path, disk), image, { name: 'relying' })
     t.equal(stats.bytesNew, 0, 'it relies on what the dead writer listed')
     await disk.cutPower()
     const left = new Map([...USED.snapshots, [id, image] as const])
-    await assertSound(t, new LocalStore(path), left, `after the power cut, ${which}`)
+    await assertSound(t, new LocalStore(path), left, `after the power cut, ${folder}`)
+  }
+})
+
+test('a mark of what is lost that was not durable when a repair found it', async (t) => {
+  const path = join(root, `copy-${copies++}`)
+  copyFolder(worlds['pack-damaged'].folder, path)
+  const disk = new PowerCutFileSystem(`${path}.removed`)
+  const failing = new FaultFileSystem(syncFault(/\/damage\//), undefined, disk)
+  failing.arm()
+  const repair = (await openWith(path, failing)).repairPacks({ workers: 0 })
+  t.equal(await codeOf(repair), 'ERR_STORE_IO')
+
+  const { damage } = await (await openWith(path, disk)).repairPacks({ workers: 0 })
+  t.ok(damage.length > 0)
+  await disk.cutPower()
+  const marked = await (await openWith(path, disk)).damagedSnapshots()
+  t.same([...marked.keys()].sort(), damage.map(({ snapshot }) => snapshot).sort(), 'all are still marked')
+})
+
+test('a repair makes durable what an attempt before it could not sync', { timeout: 300_000 }, async (t) => {
+  // Of files that cannot be synced there is nothing to rely on.
+  const folder = /\/(index(\/[0-9a-f]+)?|quarantine)$/
+  for (const name of ['repair packs', 'repair packs, unlisted']) {
+    const operation = OPERATIONS[name]!
+    const world = worlds[operation.world]
+    const trial = async (fault?: FaultPoint): Promise<Outcome> =>
+      await runTrial({ operation, world, fault, cutBetween: false, path: join(root, `copy-${copies++}`) })
+    const { calls } = await trial()
+    const count = calls.filter(({ call, path }) => call === 'sync' && folder.test(path)).length
+    for (let index = 0; index < count; index++) {
+      const { hit, problems } = await trial({ ...syncFault(folder), index, sticky: false })
+      if (problems.length > 0) t.fail(`${name}, ${hit}: ${problems.join('; ')}`)
+    }
+    t.ok(count > 5, `${name}: ${count} syncs`)
   }
 })
 

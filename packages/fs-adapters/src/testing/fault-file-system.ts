@@ -24,6 +24,8 @@ export type FileSystemCall =
 export interface FaultPoint {
   /** Only calls of this kind are counted. Default: all. */
   readonly call?: FileSystemCall
+  /** Only calls on paths that match are counted: which call comes when may differ from run to run. Default: all. */
+  readonly path?: RegExp
   /** The call that is hit, counted from 0. */
   readonly index: number
   /** Error code of the system, such as 'EIO'. */
@@ -169,6 +171,7 @@ export class FaultFileSystem implements StoreFileSystem {
     this.log.push({ call, path })
     const fault = this.#fault
     if (fault === undefined || (fault.call !== undefined && fault.call !== call)) return undefined
+    if (fault.path?.test(path) === false) return undefined
     const past = this.#counted++ - fault.index
     if (past < 0) return undefined
     this.#hit ??= { call, path }

@@ -57,6 +57,15 @@ function backupOf(image: Uint8Array, world: WorldName, options = {}): Operation 
   }
 }
 
+function repairOf(world: WorldName): Operation {
+  return {
+    world,
+    removes: /^index\//,
+    run: onRepository((repo) => repo.repairPacks({ from: healingSource(), workers: 0 })),
+    missing: findingsOf,
+  }
+}
+
 const NOTHING_MISSING = async (): Promise<undefined> => undefined
 
 /** Restores, and is satisfied with nothing but the right bytes. */
@@ -157,12 +166,8 @@ export const OPERATIONS: Readonly<Record<string, Operation>> = {
     run: onRepository((repo) => repo.repairIndex()),
     missing: findingsOf,
   },
-  'repair packs': {
-    world: 'pack-damaged',
-    removes: /^index\//,
-    run: onRepository((repo) => repo.repairPacks({ from: healingSource(), workers: 0 })),
-    missing: findingsOf,
-  },
+  'repair packs': repairOf('pack-damaged'),
+  'repair packs, unlisted': repairOf('orphan-damaged'),
   'key add': {
     world: 'used',
     run: onRepository((repo) => repo.keys.add({ keyFile: OTHER_KEY_FILE })),

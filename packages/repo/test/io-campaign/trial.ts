@@ -123,7 +123,7 @@ async function judge(
   STORES.set(repo, store)
   try {
     const problems = await judgeSnapshots(operation, world, repo, succeeded)
-    if (succeeded || world.broken.size === 0) {
+    if (succeeded || !world.isDamaged) {
       const { findings } = await repo.check({ readData: true, workers: 0 })
       for (const { message } of findings) problems.push(`the check finds: ${message}`)
     }

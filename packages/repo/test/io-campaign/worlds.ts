@@ -9,7 +9,7 @@ import { Repository } from '@platter/repo'
 import { backUp, diskImage, ENCRYPTED, KEY_FILE, noise, objectNames, replaceObject } from '../adversity.ts'
 
 /** What a repository looks like when an operation begins. */
-export type WorldName = 'nothing' | 'empty' | 'used' | 'index-lost' | 'pack-damaged'
+export type WorldName = 'nothing' | 'empty' | 'used' | 'index-lost' | 'pack-damaged' | 'orphan-damaged'
 
 /** A repository in a folder, to be copied and not to be changed. */
 export interface World {
@@ -18,6 +18,8 @@ export interface World {
   readonly snapshots: ReadonlyMap<SnapshotId, Uint8Array>
   /** Those of them that cannot be restored as long as nothing is repaired. */
   readonly broken: ReadonlySet<SnapshotId>
+  /** A check finds something as long as nothing is repaired. */
+  readonly isDamaged: boolean
 }
 
 const OLD = diskImage('old', 150_001)
@@ -53,16 +55,28 @@ export async function makeWorlds(): Promise<{
   await lost.delete((await objectNames(lost, 'index/'))[0]!)
 
   copyFolder(folder('used'), folder('pack-damaged'))
-  const damaged = new LocalStore(folder('pack-damaged'))
-  await damageLargestPack(damaged)
+  await damagePack(new LocalStore(folder('pack-damaged')), true)
+  copyFolder(folder('used'), folder('orphan-damaged'))
+  await damagePack(new LocalStore(folder('orphan-damaged')), false)
   const none = new Set<SnapshotId>()
   const all = new Set(snapshots.keys())
   const worlds = {
-    nothing: { folder: folder('nothing'), snapshots: new Map<SnapshotId, Uint8Array>(), broken: none },
-    empty: { folder: folder('empty'), snapshots: new Map<SnapshotId, Uint8Array>(), broken: none },
-    used: { folder: folder('used'), snapshots, broken: none },
-    'index-lost': { folder: folder('index-lost'), snapshots, broken: all },
-    'pack-damaged': { folder: folder('pack-damaged'), snapshots, broken: all },
+    nothing: {
+      folder: folder('nothing'),
+      snapshots: new Map<SnapshotId, Uint8Array>(),
+      broken: none,
+      isDamaged: false,
+    },
+    empty: {
+      folder: folder('empty'),
+      snapshots: new Map<SnapshotId, Uint8Array>(),
+      broken: none,
+      isDamaged: false,
+    },
+    used: { folder: folder('used'), snapshots, broken: none, isDamaged: false },
+    'index-lost': { folder: folder('index-lost'), snapshots, broken: all, isDamaged: true },
+    'pack-damaged': { folder: folder('pack-damaged'), snapshots, broken: all, isDamaged: true },
+    'orphan-damaged': { folder: folder('orphan-damaged'), snapshots, broken: none, isDamaged: true },
   }
   return { root, worlds }
 }
@@ -84,13 +98,22 @@ async function fill(store: LocalStore): Promise<Map<SnapshotId, Uint8Array>> {
   ])
 }
 
-async function damageLargestPack(store: LocalStore): Promise<void> {
+/** Damages the largest pack that a snapshot needs, or that none does: a dead writer's, which no index lists. */
+async function damagePack(store: LocalStore, isNeeded: boolean): Promise<void> {
   const packs: { name: string; sizeBytes: number }[] = []
   for await (const stat of store.list('packs/')) packs.push(stat)
-  const { name } = packs.sort((a, b) => b.sizeBytes - a.sizeBytes || (a.name < b.name ? -1 : 1))[0]!
-  const bytes = await store.get(name)
-  bytes[bytes.length >>> 1]! ^= 1
-  await replaceObject(store, name, bytes)
+  packs.sort((a, b) => b.sizeBytes - a.sizeBytes || (a.name < b.name ? -1 : 1))
+  for (const { name } of packs) {
+    const bytes = await store.get(name)
+    bytes[bytes.length >>> 1]! ^= 1
+    await replaceObject(store, name, bytes)
+    await using repo = await Repository.open(store, { keyFile: KEY_FILE })
+    const { findings } = await repo.check({ readData: true, workers: 0 })
+    if (findings.some(({ snapshots }) => snapshots.length > 0) === isNeeded) return
+    bytes[bytes.length >>> 1]! ^= 1
+    await replaceObject(store, name, bytes)
+  }
+  throw new Error('There is no such pack.')
 }
 
 function hasSharedMemory(): boolean {
