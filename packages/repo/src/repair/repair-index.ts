@@ -19,9 +19,10 @@ import { IndexComparison, type PackListing } from '../index/index-comparison.ts'
 import { listSettledPacks } from '../pack/list-packs.ts'
 import { fetchPackDirectory } from '../pack/pack-directory.ts'
 import { PackUploader } from '../pack/pack-uploader.ts'
+import { assertReplacementsWhole } from '../prune/replacements.ts'
 import type { WriterSession } from '../session/writer-session.ts'
-import { assertNoUnfinishedPrune } from './condemned-packs.ts'
 import { type NamedSegment, packsOf, readAllSegments, removeSegments } from './index-segments.ts'
+import { findGround, finishPrune, unfinished } from './pending-prune.ts'
 import { RepairReporter } from './repair-progress.ts'
 import { underSession } from './repair-session.ts'
 
@@ -72,7 +73,7 @@ class IndexRepair {
 
   async #repair(session: WriterSession | undefined): Promise<RepairIndexReport> {
     const { store } = this.#context
-    await assertNoUnfinishedPrune(store, this.#signal)
+    await this.#endPendingPrune(session === undefined)
     if (session !== undefined)
       this.#uploader = new PackUploader(this.#context, this.#context.keys.pack, session.id, this.#signal)
 
@@ -109,6 +110,16 @@ class IndexRepair {
       segmentsLeft: left,
       seconds: (performance.now() - this.#started) / 1000,
     }
+  }
+
+  /** Afterwards every pack that stands may be listed. @throws ERR_PRUNE_UNFINISHED */
+  async #endPendingPrune(dryRun: boolean): Promise<void> {
+    const { pending } = await findGround(this.#context, { dryRun, signal: this.#signal })
+    if (pending === undefined) return
+    const { generation, sweep } = pending
+    if (dryRun) throw unfinished(generation)
+    await assertReplacementsWhole(this.#context, generation, sweep, this.#signal)
+    await finishPrune(this.#context, pending, this.#signal)
   }
 
   /** Packs in the store, without those in quarantine that are still damaged. */
