@@ -1,5 +1,5 @@
 // Prunes beside backups, restores and each other: whatever the order, what is committed restores.
-import { PlatterError, type Store } from '@platter/core'
+import { PlatterError } from '@platter/core'
 import { MemoryStore } from '@platter/fs-adapters'
 import { type PruneOptions, Repository, type Snapshot } from '@platter/repo'
 import { test } from 'tap'
@@ -114,51 +114,6 @@ test('a prune that is interrupted by a backup, or by another prune, at any call 
     }
   }
 })
-
-for (const repair of ['index', 'packs'] as const) {
-  const mend = async (store: Store): Promise<void> => {
-    const repo = await Repository.open(store)
-    await (repair === 'index' ? repo.repairIndex() : repo.repairPacks({ workers: 0 }))
-  }
-
-  test(`a prune that a repair of ${repair} ends at any call, and that goes on after a backup, loses nothing`, async (t) => {
-    const { store: original, kept } = await prepared()
-    for (let call = 0; ; call++) {
-      const store = await copyOf(original)
-      const had = new Map([[kept.id, KEPT]])
-      const { store: slow, calls } = interruptedAt(store, call, async () => {
-        await mend(store)
-        had.set((await backUp(await Repository.open(store), NEW)).id, NEW)
-      })
-      await (await Repository.open(slow)).prune(undefined, IMPATIENT)
-      await assertSound(t, store, had, `at call ${call}`)
-      if (calls() <= call) break
-    }
-  })
-
-  test(`a repair of ${repair} that meets a prune which goes on at any call, or begins, loses nothing`, async (t) => {
-    const { store: original, kept } = await prepared()
-    const halted = new SteppedStore(original, async (call) => {
-      if (call === 'put gc/1.sweep') throw new Error('the prune dies')
-    })
-    await codeOf((await Repository.open(halted)).prune(undefined, IMPATIENT))
-    t.same(await objectNames(original, 'gc/'), ['gc/1.mark'])
-    for (let call = 0; ; call++) {
-      const store = await copyOf(original)
-      const had = new Map([[kept.id, KEPT]])
-      const { store: slow, calls } = interruptedAt(store, call, async () => {
-        const repo = await Repository.open(store)
-        await repo.prune(undefined, IMPATIENT)
-        had.set((await backUp(repo, NEW)).id, NEW)
-        await repo.prune(undefined, IMPATIENT)
-      })
-      const code = await codeOf(mend(slow))
-      if (!['success', 'ERR_SESSION_FENCED'].includes(code)) t.fail(`${call}: ${code}`)
-      await assertSound(t, store, had, `at call ${call}`)
-      if (calls() <= call) break
-    }
-  })
-}
 
 test('backups, restores and prunes in any order', async (t) => {
   const { store: original, kept } = await prepared()

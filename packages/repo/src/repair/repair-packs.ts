@@ -39,17 +39,12 @@ import { BlobStock } from './blob-stock.ts'
 import { readerOfGoingPacks } from './going-packs.ts'
 import { type HealInput, healFromSource } from './heal-from-source.ts'
 import { ImageSource } from './image-source.ts'
-import {
-  assertNotFenced,
-  type NamedSegment,
-  packsOf,
-  readAllSegments,
-  removeSegments,
-} from './index-segments.ts'
+import { assertNotFenced, type NamedSegment, packsOf, readAllSegments } from './index-segments.ts'
 import { findLosses, type Losses } from './losses.ts'
 import { findGround, finishPrune, type PendingPrune, unfinished } from './pending-prune.ts'
 import { RepairReporter } from './repair-progress.ts'
 import { underSession } from './repair-session.ts'
+import { retireSegments } from './retire-segments.ts'
 import { PackSalvager } from './salvage-pack.ts'
 
 /** Where a repair looks for what was lost. */
@@ -125,7 +120,7 @@ class PackRepair {
 
   async #repair(session: WriterSession | undefined): Promise<RepairPacksReport> {
     const { store, random, config, keys, codec, catalog } = this.#context
-    await this.#meetPendingPrune(session === undefined)
+    const ground = await this.#meetPendingPrune(session === undefined)
     // Before the index is read: what is committed later may need what this index does not know yet, and is not lost.
     const ids = await catalog.ids(this.#signal)
     const segments = await this.#segments()
@@ -153,7 +148,8 @@ class PackRepair {
     if (session !== undefined) await this.#quarantine(sizes)
     if (session !== undefined && this.#pending !== undefined)
       await finishPrune(this.#context, this.#pending, this.#signal)
-    const left = session === undefined ? [] : await removeSegments(store, session, replaced, this.#signal)
+    const left =
+      session === undefined ? [] : await retireSegments(this.#context, ground, replaced, this.#signal)
     this.#reporter.tell('commit', 1, 1)
     return {
       dryRun: session === undefined,
@@ -178,12 +174,12 @@ class PackRepair {
     }
   }
 
-  /** @throws ERR_PRUNE_UNFINISHED when a prune was cut off in a store that cannot remove objects. */
-  async #meetPendingPrune(dryRun: boolean): Promise<void> {
-    const { pending } = await findGround(this.#context, { dryRun, signal: this.#signal })
-    if (pending !== undefined && !dryRun && !('delete' in this.#context.store))
-      throw unfinished(pending.generation)
+  /** The newest generation. @throws ERR_PRUNE_UNFINISHED when it was cut off in a store that cannot remove objects. */
+  async #meetPendingPrune(dryRun: boolean): Promise<number> {
+    const { generation, pending } = await findGround(this.#context, { dryRun, signal: this.#signal })
+    if (pending !== undefined && !dryRun && !('delete' in this.#context.store)) throw unfinished(generation)
     this.#pending = pending
+    return generation
   }
 
   /** Whether a prune that was cut off removes the pack: it cannot be relied on, but perhaps be read once more. */
