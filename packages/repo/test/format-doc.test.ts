@@ -135,8 +135,10 @@ test('what repairs leave: marks, quarantine, and another index', async (t) => {
   bytes[70_000]! ^= 1
   await store.delete(name)
   await store.putIfAbsent(name, [bytes])
-  const { damage } = await repository.repairPacks({ workers: 0 })
+  const { damage, segmentsReplaced } = await repository.repairPacks({ workers: 0 })
   t.ok(damage.length > 0)
+  t.ok(segmentsReplaced.length > 0)
+  t.same(new FormatReader(await objectsOf(store)).retired(), segmentsReplaced)
   const damaged = new FormatReader(await objectsOf(store))
   t.same(
     [...damaged.damage()].map(([id, ranges]) => ({ id, ranges })).sort((a, b) => (a.id < b.id ? -1 : 1)),

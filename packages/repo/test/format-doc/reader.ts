@@ -325,7 +325,9 @@ export class FormatReader {
     const { time, ended, ...rest } = record as { readonly time?: number; readonly ended?: boolean }
     assert.ok(time === undefined || Number.isSafeInteger(time))
     assert.equal(ended, name.endsWith('/999999') ? true : undefined)
-    assert.deepEqual(rest, { version: 1, generation: 0 })
+    const { generation, ...others } = rest as { readonly generation: number }
+    assert.ok(generation === 0 || this.#objects.has(`gc/${generation}.mark`), 'there was this generation')
+    assert.deepEqual(others, { version: 1 })
   }
 
   /** Section 16: the ranges that the newest mark of each snapshot lists. */
@@ -345,6 +347,24 @@ export class FormatReader {
       marks.set(name.split('/')[1]!, record.ranges)
     }
     return marks
+  }
+
+  /** Section 16: names of the index segments that repairs have replaced, each in a generation that condemns nothing. */
+  retired(): string[] {
+    const record = (name: string, type: number): Record<string, unknown> =>
+      messagePack.unpack(this.#records.open(name, type, this.#object(name))) as Record<string, unknown>
+    return this.#names('gc/')
+      .filter((name) => name.endsWith('.mark'))
+      .flatMap((name) => {
+        const { version, condemned } = record(name, 8)
+        assert.deepEqual({ version, condemned }, { version: 1, condemned: [] })
+        const { segments, ...rest } = record(name.replace('.mark', '.sweep'), 9)
+        assert.deepEqual(rest, { version: 1, session: null, unreferenced: [], repacked: [], unlisted: [] })
+        const names = segments as string[]
+        const done = record(name.replace('.mark', '.done'), 10)
+        assert.deepEqual(done, { version: 1, packs: 0, segments: names.length })
+        return names
+      })
   }
 
   #isQuarantined(pack: string): boolean {
@@ -371,7 +391,7 @@ export class FormatReader {
 }
 
 const OBJECT_NAME =
-  /^(config|(sessions|index|damage)\/[0-9a-f]{32}\/[0-9]{6}|quarantine\/[0-9a-f]{64}|packs\/[0-9a-f]{2}\/[0-9a-f]{64}|(snapshots|forget|keys)\/[0-9a-f]{32})$/
+  /^(config|(sessions|index|damage)\/[0-9a-f]{32}\/[0-9]{6}|quarantine\/[0-9a-f]{64}|packs\/[0-9a-f]{2}\/[0-9a-f]{64}|(snapshots|forget|keys)\/[0-9a-f]{32}|gc\/[1-9][0-9]*\.(mark|sweep|done)|key-removals\/[0-9]{6})$/
 
 /** Section 9. */
 function decoded({ codec, rawBytes }: Place, stored: Buffer): Buffer {
