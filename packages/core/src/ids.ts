@@ -57,6 +57,11 @@ export function parseRepositoryId(text: string): RepositoryId {
   return parse(text, HEX_32, 'repository id') as RepositoryId
 }
 
+/** @throws ERR_INVALID_ARGUMENT when `text` is no key slot id. */
+export function parseKeySlotId(text: string): KeySlotId {
+  return parse(text, HEX_32, 'key slot id') as KeySlotId
+}
+
 /** A new session id from the system's random generator; never reused. */
 export function newSessionId(random: RandomSource = systemRandom): SessionId {
   return hex(random(RANDOM_ID_BYTES), RANDOM_ID_BYTES) as SessionId

@@ -106,7 +106,8 @@ export class Repository implements AsyncDisposable {
     setMaxListeners(0, this.#closing.signal)
     if (slot !== undefined) {
       const { random = systemRandom, now = () => new Date() } = options
-      const context = { store, repository: config.id, master: config.secret, random, now }
+      const records = this.#records
+      const context = { store, records, repository: config.id, master: config.secret, random, now }
       this.#keySlots = new RepositoryKeySlots(context, slot, (signal) => {
         this.#assertOpen()
         return this.#signal(signal)

@@ -137,9 +137,20 @@ test('what repairs leave: marks, quarantine, and another index', async (t) => {
   bytes[70_000]! ^= 1
   await store.delete(name)
   await store.putIfAbsent(name, [bytes])
-  const { damage } = await repository.repairPacks({ workers: 0 })
+  const { damage, segmentsReplaced } = await repository.repairPacks({ workers: 0 })
   t.ok(damage.length > 0)
+  t.ok(segmentsReplaced.length > 0)
   const damaged = new FormatReader(await objectsOf(store))
+  const { generations } = damaged.collection
+  t.same(
+    generations.flatMap(({ sweep }) => sweep?.segments ?? []),
+    segmentsReplaced,
+    'by a sweep',
+  )
+  t.same(
+    generations.flatMap(({ condemned }) => condemned),
+    [],
+  )
   t.same(
     [...damaged.damage()].map(([id, ranges]) => ({ id, ranges })).sort((a, b) => (a.id < b.id ? -1 : 1)),
     damage

@@ -2,6 +2,7 @@ import { PlatterError, RECORD_TYPE, type RecordSealer, type RecordType } from '@
 import { mapConcurrently } from '../concurrency/map-concurrently.ts'
 import { decodeDamageMark } from '../format/damage-record.ts'
 import { decodeMark, decodeSweep, type SweepRecord } from '../format/gc-records.ts'
+import { decodeKeyRemoval } from '../format/key-removal-record.ts'
 import { MAX_RECORD_BYTES } from '../format/limits.ts'
 import {
   DAMAGE_PREFIX,
@@ -13,6 +14,8 @@ import {
   gcName,
   gcStepOfName,
   intentOfName,
+  KEY_REMOVALS_PREFIX,
+  keyRemovalOfName,
   QUARANTINE_PREFIX,
   quarantinedIdOfName,
   SESSIONS_PREFIX,
@@ -49,6 +52,7 @@ export async function checkRecords(objects: SealedStore, signal: AbortSignal, re
   await readAll(SESSIONS_PREFIX, intentOfName, decodeSession)
   await readAll(DAMAGE_PREFIX, damageMarkOfName, decodeDamageMark)
   await readAll(FORGET_PREFIX, forgottenIdOfName, opens(RECORD_TYPE.forget))
+  await readAll(KEY_REMOVALS_PREFIX, keyRemovalOfName, decodeKeyRemoval)
   await readAll(QUARANTINE_PREFIX, quarantinedIdOfName, opens(RECORD_TYPE.quarantine))
 }
 

@@ -10,6 +10,7 @@ export const FORGET_PREFIX = 'forget/'
 export const DAMAGE_PREFIX = 'damage/'
 export const QUARANTINE_PREFIX = 'quarantine/'
 export const KEYS_PREFIX = 'keys/'
+export const KEY_REMOVALS_PREFIX = 'key-removals/'
 export const GC_PREFIX = 'gc/'
 /** Number of the session record that says that the writer has given up. */
 export const END_INTENT = 999_999
@@ -52,6 +53,17 @@ export function quarantineName(id: PackId): string {
 
 export function keySlotName(id: KeySlotId): string {
   return `${KEYS_PREFIX}${id}`
+}
+
+/** @param removal counts from 0 within a repository. */
+export function keyRemovalName(removal: number): string {
+  return `${KEY_REMOVALS_PREFIX}${String(removal).padStart(6, '0')}`
+}
+
+/** Number of the removal of a key slot that an object name names, or undefined. */
+export function keyRemovalOfName(name: string): number | undefined {
+  const match = /^key-removals\/([0-9]{6})$/.exec(name)
+  return match === null ? undefined : Number(match[1])
 }
 
 /** Id of the pack that an object name names, or undefined for a name that is none. */

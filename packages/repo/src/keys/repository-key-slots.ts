@@ -4,6 +4,7 @@ import {
   PlatterError,
   type RandomSource,
   type ReadableStore,
+  type RecordSealer,
   type RepositoryId,
   type Store,
   type WritableStore,
@@ -13,6 +14,7 @@ import { keySlotName } from '../format/object-names.ts'
 import { type Credential, type Credentials, readCredential } from './credential.ts'
 import { decodeKeySlot, openKeySlot, sealKeySlot } from './key-slot.ts'
 import { loadKeySlots } from './load-slots.ts'
+import { removeKeySlot } from './remove-slot.ts'
 import { DEFAULT_SCRYPT, type ScryptParameters } from './scrypt.ts'
 
 /** A key slot of a repository, as `keys.list` gives it. Nothing of it is secret. */
@@ -41,6 +43,7 @@ export interface KeySlotOptions extends Credentials {
 /** What the key slots of an open repository need of it. */
 export interface KeySlotContext {
   readonly store: ReadableStore
+  readonly records: RecordSealer
   readonly repository: RepositoryId
   readonly master: Uint8Array
   readonly random: RandomSource
@@ -109,7 +112,8 @@ export class RepositoryKeySlots {
    *
    * @param id of the slot, or a unique prefix of at least 4 digits.
    * @throws ERR_NO_KEY_SLOT when there is none of that id, ERR_INVALID_ARGUMENT when several fit,
-   * ERR_LAST_KEY_SLOT when nothing else would open the repository, ERR_STORE_UNSUPPORTED, and what the store throws.
+   * ERR_LAST_KEY_SLOT when nothing else would open the repository, whoever removes others at the same time,
+   * ERR_STORE_UNSUPPORTED, and what the store throws.
    */
   async remove(id: string, options: { readonly signal?: AbortSignal } = {}): Promise<KeySlotId> {
     const { store } = this.#context
@@ -117,15 +121,7 @@ export class RepositoryKeySlots {
     const signal = this.#signal(options.signal)
     const slots = await this.list({ signal })
     const slot = find(slots, id)
-    const others = slots.filter((other) => other.id !== slot.id && other.problem === undefined)
-    if (others.length === 0) {
-      throw new PlatterError(
-        'ERR_LAST_KEY_SLOT',
-        `The key slot ${slot.id} is the last that opens the repository; add another before you remove it.`,
-        { object: keySlotName(slot.id) },
-      )
-    }
-    await store.delete(keySlotName(slot.id), { signal })
+    await removeKeySlot({ ...this.#context, store }, slot.id, signal)
     return slot.id
   }
 
@@ -143,7 +139,7 @@ export class RepositoryKeySlots {
     const old = this.#inUse
     const { label = (await this.list({ signal })).find(({ id }) => id === old)?.label ?? '' } = options
     const id = await this.add({ ...options, label, signal })
-    await store.delete(keySlotName(old), { signal })
+    await removeKeySlot({ ...this.#context, store }, old, signal)
     this.#inUse = id
     return id
   }
@@ -151,7 +147,7 @@ export class RepositoryKeySlots {
 
 /** Wraps the master key for a new slot, stores it, and makes sure that it opens. */
 export async function addKeySlot(
-  context: KeySlotContext & { readonly store: WritableStore },
+  context: Omit<KeySlotContext, 'records'> & { readonly store: WritableStore },
   options: KeySlotOptions,
 ): Promise<KeySlotId> {
   const { store, repository, master, random, now } = context

@@ -368,7 +368,7 @@ export class FormatReader {
 }
 
 const OBJECT_NAME =
-  /^(config|gc\/[1-9][0-9]*\.(mark|sweep|done)|(sessions|index|damage)\/[0-9a-f]{32}\/[0-9]{6}|quarantine\/[0-9a-f]{64}|packs\/[0-9a-f]{2}\/[0-9a-f]{64}|(snapshots|forget|keys)\/[0-9a-f]{32})$/
+  /^(config|gc\/[1-9][0-9]*\.(mark|sweep|done)|(sessions|index|damage)\/[0-9a-f]{32}\/[0-9]{6}|quarantine\/[0-9a-f]{64}|packs\/[0-9a-f]{2}\/[0-9a-f]{64}|(snapshots|forget|keys)\/[0-9a-f]{32}|key-removals\/[0-9]{6})$/
 
 /** Section 9. */
 function decoded({ codec, rawBytes }: Place, stored: Buffer): Buffer {
