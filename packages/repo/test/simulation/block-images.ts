@@ -36,10 +36,13 @@ function blockOf(number: number): Uint8Array {
 /** Draws images, most of which share blocks with those before. */
 export class ImageMaker {
   readonly #random: RandomStream
+  readonly #repeats: number
   #nextOwn = COMMON_BLOCKS
 
-  constructor(random: RandomStream) {
+  /** @param repeats that an image is the very same as one before. */
+  constructor(random: RandomStream, repeats = 0.3) {
     this.#random = random
+    this.#repeats = repeats
   }
 
   /** @param known images that the new one may be like. */
@@ -48,7 +51,7 @@ export class ImageMaker {
     if (known.length === 0 || random.chance(0.15)) return this.#fresh()
     const image = [...random.pick(known)]
     // The very same image relies on what is there for everything.
-    if (random.chance(0.3)) return image
+    if (random.chance(this.#repeats)) return image
     for (let changes = random.between(1, 4); changes > 0; changes--) this.#change(image)
     return image.slice(0, MAX_BLOCKS)
   }

@@ -1,0 +1,74 @@
+import type { Mutant } from './mutant.ts'
+
+const PACKS = 'repair/repair-packs.js'
+const INDEX = 'repair/repair-index.js'
+const SEGMENTS = 'repair/index-segments.js'
+
+/** The rules of repairs, each taken out. */
+export const REPAIR_MUTANTS: readonly Mutant[] = [
+  {
+    name: 'besideprune',
+    what: 'a repair begins while a prune is unfinished',
+    edits: [
+      { file: 'repair/condemned-packs.js', find: 'if (idle) return;', replace: 'if (newest >= 0) return;' },
+    ],
+  },
+  {
+    name: 'earlyremoval',
+    what: 'a repair removes segments before their replacement is durable',
+    ground: { sweep: 'repair index' },
+    edits: [
+      { file: INDEX, find: 'await this.#uploader?.finish();', replace: '' },
+      {
+        file: INDEX,
+        find: 'await removeSegments(store, session, replaced, this.#signal);',
+        replace:
+          'await removeSegments(store, session, replaced, this.#signal); await this.#uploader?.finish();',
+      },
+    ],
+  },
+  {
+    name: 'marklosses',
+    what: 'a repair that a prune has ended marks what it misses as lost',
+    edits: [
+      {
+        file: PACKS,
+        find: 'if (session !== undefined) await assertNotFenced(store, session, this.#signal);',
+        replace: '',
+      },
+    ],
+  },
+  {
+    name: 'removefenced',
+    what: 'a repair that a prune has ended removes segments',
+    edits: [{ file: SEGMENTS, find: 'await assertNotFenced(store, session, signal);', replace: '' }],
+  },
+  {
+    name: 'latesnapshots',
+    what: 'a repair lists snapshots after the index',
+    edits: [
+      { file: PACKS, find: 'const ids = await catalog.ids(this.#signal);', replace: '' },
+      {
+        file: PACKS,
+        find: 'const { snapshots, unreadable } = await this.#snapshots(ids);',
+        replace: 'const { snapshots, unreadable } = await this.#snapshots(await catalog.ids(this.#signal));',
+      },
+    ],
+  },
+  {
+    name: 'nosettlepacks',
+    what: 'a repair lists packs that may not be durable',
+    edits: [
+      {
+        file: 'pack/list-packs.js',
+        find: 'for (const prefix of [PACKS_PREFIX, QUARANTINE_PREFIX]) await settle(store, prefix, { signal });',
+        replace: '',
+      },
+    ],
+  },
+  {
+    name: 'nosettleindex',
+    what: 'a repair takes for done what an earlier one did not make durable',
+    edits: [{ file: SEGMENTS, find: 'await settle(objects.store, INDEX_PREFIX, { signal });', replace: '' }],
+  },
+]

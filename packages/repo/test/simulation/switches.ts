@@ -1,0 +1,289 @@
+import { MemorySource } from '@platter/fs-adapters'
+import { Repository } from '@platter/repo'
+import { type BlockImage, bytesOf } from './block-images.ts'
+import { Ledger, Violation } from './ledger.ts'
+import { BucketMedium } from './medium.ts'
+import { openOptionsOf, settingsOf } from './profile.ts'
+import { RandomStream } from './random-stream.ts'
+import { type Actor, codeOf, World } from './world.ts'
+
+/** Who works until where: until it has passed as many gates more as a variable says, by its number, or to its end. */
+type Move = readonly [who: string, until: number | 'end']
+
+/** What somebody does. */
+type Role =
+  | { readonly does: 'backup'; readonly image: BlockImage; readonly checkpointBytes?: number }
+  | { readonly does: 'prune'; readonly patienceSeconds?: number; readonly maxRepackBytes?: number }
+  | { readonly does: 'forget'; readonly snapshot: string }
+
+/** A few actors who take turns, and where they do so is tried in every way. */
+interface Scene {
+  readonly roles: Readonly<Record<string, Role>>
+  readonly moves: readonly Move[]
+  /** Which role each variable counts the gates of, and how many at most. */
+  readonly variables: readonly (readonly [who: string, most?: number])[]
+}
+
+const OLD: BlockImage = [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12]
+/** Shares half with the one before; forgotten before the scene begins. */
+const GONE: BlockImage = [...OLD.slice(0, 6), 20, 21, 22, 23, 24, 25]
+/** Needs some of what the forgotten one stored, so that a pack of that is partly needed. */
+const HALF: BlockImage = [...GONE.slice(6, 9), 70, 71, 72]
+const FRESH: BlockImage = [60, 61, 62, 63]
+/** Enough that is new for a pack, so that there is a checkpoint, and what a prune removes behind it. */
+const LONG: BlockImage = [
+  ...Array.from({ length: 24 }, (_, i) => 100 + i),
+  ...new Array<number>(24).fill(-1),
+  ...Array.from({ length: 24 }, (_, i) => 200 + i),
+  ...new Array<number>(24).fill(-1),
+  ...GONE,
+]
+const IMPATIENT = { does: 'prune', patienceSeconds: 0 } as const satisfies Role
+const PATIENT: Role = { does: 'prune' }
+
+const SCENES = {
+  /** A writer, and a collector that begins, or goes on, at any place of it. */
+  overtaken: {
+    roles: { prune: IMPATIENT, writer: { does: 'backup', image: GONE }, next: IMPATIENT },
+    variables: [['prune'], ['writer']],
+    moves: [
+      ['prune', 0],
+      ['writer', 1],
+      ['prune', 'end'],
+      ['writer', 'end'],
+      ['next', 'end'],
+    ],
+  },
+  /** A writer that is taken for dead goes on when others have stored, and rely on, the same. */
+  zombie: {
+    roles: {
+      dead: { does: 'backup', image: FRESH },
+      writer: { does: 'backup', image: FRESH },
+      prune: IMPATIENT,
+    },
+    variables: [['dead'], ['writer']],
+    moves: [
+      ['dead', 0],
+      ['writer', 1],
+      ['prune', 'end'],
+      ['dead', 'end'],
+      ['writer', 'end'],
+    ],
+  },
+  /** Prunes that begin and end at any place of a backup with checkpoints. */
+  checkpoint: {
+    roles: {
+      writer: { does: 'backup', image: LONG, checkpointBytes: 1 },
+      prune: PATIENT,
+      next: PATIENT,
+    },
+    variables: [['writer'], ['prune'], ['writer', 7]],
+    moves: [
+      ['writer', 0],
+      ['prune', 1],
+      ['writer', 2],
+      ['prune', 'end'],
+      ['next', 'end'],
+      ['writer', 'end'],
+    ],
+  },
+  /** Two collectors at the same generation, one of whom does not repack. */
+  collectors: {
+    roles: {
+      first: IMPATIENT,
+      second: { ...IMPATIENT, maxRepackBytes: 0 },
+      writer: { does: 'backup', image: GONE },
+    },
+    variables: [['first'], ['second']],
+    moves: [
+      ['first', 0],
+      ['second', 1],
+      ['first', 'end'],
+      ['writer', 'end'],
+      ['second', 'end'],
+    ],
+  },
+  /** A collector that lost goes on when what it stored is gone again, and somebody needs it anew. */
+  loser: {
+    roles: {
+      first: IMPATIENT,
+      second: IMPATIENT,
+      forget: { does: 'forget', snapshot: 'half' },
+      third: IMPATIENT,
+      writer: { does: 'backup', image: HALF },
+    },
+    variables: [['first'], ['third']],
+    moves: [
+      ['first', 0],
+      ['second', 'end'],
+      ['forget', 'end'],
+      ['third', 1],
+      ['first', 'end'],
+      ['third', 'end'],
+      ['writer', 'end'],
+    ],
+  },
+} as const satisfies Record<string, Scene>
+export type SceneName = keyof typeof SCENES
+export const SCENE_NAMES = Object.keys(SCENES) as SceneName[]
+
+/** Every `of`th way to play a scene. */
+export interface SwitchPart {
+  readonly scene: SceneName
+  readonly part: number
+  readonly of: number
+}
+
+/** Where actors can be switched: not at a reading of an object, which never changes. */
+const GATE = /^(put|list|listed|delete) /
+/** Gates that an actor may have beyond those it has when it works alone. */
+const MORE_GATES = 6
+const OPTIONS = openOptionsOf({ encrypted: false })
+
+interface Base {
+  readonly medium: BucketMedium
+  readonly ledger: Ledger
+}
+
+/** Plays a scene in every way, or in some of all. Gives a line for each, and what went wrong in it. */
+export async function* playScene({ scene: name, part, of }: SwitchPart): AsyncGenerator<{
+  readonly where: string
+  readonly problem: string | undefined
+  steps: number
+}> {
+  const scene: Scene = SCENES[name]
+  const base = await prepare()
+  const alone = await new Play(scene, base, []).run()
+  const bounds = scene.variables.map(([who, most]) => (most ?? alone.gates.get(who)! + MORE_GATES) + 1)
+  const all = bounds.reduce((product, bound) => product * bound, 1)
+  for (let number = part; number < all; number += of) {
+    let rest = number
+    const values = bounds.map((bound) => {
+      const value = rest % bound
+      rest = Math.floor(rest / bound)
+      return value
+    })
+    const play = new Play(scene, base, values)
+    let problem: string | undefined
+    try {
+      await play.run()
+    } catch (error) {
+      problem = (error as Error).stack ?? String(error)
+    }
+    yield { where: `${name} ${values.join()}`, problem, steps: play.world.steps }
+  }
+}
+
+async function prepare(): Promise<Base> {
+  const world = new World(1, false)
+  const medium = new BucketMedium(new RandomStream(1))
+  const ledger = new Ledger()
+  try {
+    await world.aside(async () => {
+      const store = medium.directly()
+      await Repository.init(store, settingsOf({ encrypted: false }))
+      const repo = await Repository.open(store, OPTIONS)
+      for (const [name, image] of [
+        ['old', OLD],
+        ['gone', GONE],
+        ['half', HALF],
+      ] as const)
+        await backUp(repo, ledger, name, { does: 'backup', image })
+      const [, gone] = [...ledger.committed.keys()]
+      ledger.forgetBegun.add(gone!)
+      await repo.forget(gone!)
+      ledger.forgotten.add(gone!)
+    })
+  } finally {
+    world.leave()
+  }
+  return { medium, ledger }
+}
+
+/** A scene, played in one way. */
+class Play {
+  readonly world: World
+  /** Gates that each actor has passed. */
+  readonly gates = new Map<string, number>()
+  readonly #scene: Scene
+  readonly #values: readonly number[]
+  readonly #medium: BucketMedium
+  readonly #ledger: Ledger
+  readonly #actors = new Map<string, Actor>()
+
+  constructor(scene: Scene, { medium, ledger }: Base, values: readonly number[]) {
+    const number = values.reduce((sum, value) => 64 * sum + value, 2)
+    this.world = new World(number, false)
+    this.#scene = scene
+    this.#values = values
+    this.#medium = medium.copy(new RandomStream(number))
+    this.#ledger = ledger.copy()
+  }
+
+  /** @throws Violation */
+  async run(): Promise<this> {
+    try {
+      for (const [who, until] of this.#scene.moves)
+        await this.#move(who, until === 'end' ? Number.POSITIVE_INFINITY : (this.#values[until] ?? 0))
+      await this.world.aside(() => this.#ledger.verify(this.#medium.directly(), OPTIONS, false))
+    } finally {
+      this.world.leave()
+    }
+    return this
+  }
+
+  async #move(who: string, gates: number): Promise<void> {
+    const actor = this.#actors.get(who) ?? (await this.#begin(who))
+    for (let left = gates; actor.state === 'running'; ) {
+      const operation = actor.pending[0]
+      if (operation === undefined) throw new Error(`${who} waits for a timer.`)
+      const isGate = GATE.test(operation.label)
+      if (isGate && left-- === 0) return
+      if (isGate) this.gates.set(who, this.gates.get(who)! + 1)
+      await this.world.step(operation)
+    }
+    const { outcome } = actor
+    if (outcome === undefined || 'value' in outcome) return
+    if (codeOf(outcome.error) !== 'ERR_SESSION_FENCED')
+      throw new Violation(`${who} failed: ${(outcome.error as Error).stack}`)
+  }
+
+  async #begin(who: string): Promise<Actor> {
+    this.gates.set(who, 0)
+    const actor = await this.world.spawn(who, who, async (self) => {
+      const store = this.#medium.storeOf(this.world, self)
+      const repo = await Repository.open(store, { ...OPTIONS, now: this.world.clockOf(self) })
+      await this.#act(repo, who, this.#scene.roles[who]!)
+    })
+    this.#actors.set(who, actor)
+    return actor
+  }
+
+  async #act(repo: Repository, who: string, role: Role): Promise<void> {
+    if (role.does === 'backup') await backUp(repo, this.#ledger, who, role)
+    else if (role.does === 'prune') {
+      const { does: _, ...options } = role
+      await repo.prune(undefined, { maxUnusedFraction: 0, ...options })
+    } else {
+      const [id] = [...this.#ledger.committed].find(([, { name }]) => name === role.snapshot)!
+      this.#ledger.forgetBegun.add(id)
+      await repo.forget(id)
+      this.#ledger.forgotten.add(id)
+    }
+  }
+}
+
+async function backUp(
+  repo: Repository,
+  ledger: Ledger,
+  name: string,
+  { image, checkpointBytes }: Role & { readonly does: 'backup' },
+): Promise<void> {
+  const attempt = ledger.begin(name, bytesOf(image))
+  const { id } = await repo.backup(new MemorySource(attempt.image), {
+    workers: 0,
+    name,
+    ...(checkpointBytes === undefined ? {} : { checkpointBytes }),
+  })
+  ledger.committed.set(id, attempt)
+}
