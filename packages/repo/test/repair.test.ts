@@ -489,13 +489,6 @@ function withoutDelete(store: MemoryStore): WritableStore {
 }
 
 test('what is not for a repair to decide', async (t) => {
-  const store = await copyOf(VICTIM.store)
-  await store.putIfAbsent('gc/3.mark', [Buffer.from('x')])
-  const repo = await Repository.open(store)
-  t.equal(await codeOf(repo.repairIndex()), 'ERR_PRUNE_UNFINISHED')
-  t.equal(await codeOf(repo.repairPacks({ workers: 0 })), 'ERR_PRUNE_UNFINISHED')
-  await store.putIfAbsent('gc/3.done', [Buffer.from('x')])
-  t.equal(await codeOf(repo.repairIndex()), 'success')
   const foreign = await copyOf(VICTIM.store)
   const another = new MemoryStore()
   await newRepository(another)

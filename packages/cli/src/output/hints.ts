@@ -26,7 +26,7 @@ const HINTS: Partial<Record<ErrorCode, string>> = {
   ERR_SNAPSHOT_NOT_FOUND: 'platter snapshots REPO lists what there is.',
   ERR_SNAPSHOT_DAMAGED:
     'platter restore --partial restores what is left; platter repair packs REPO --from SOURCE may heal it.',
-  ERR_PRUNE_UNFINISHED: 'Run the repair again when the prune has ended.',
+  ERR_PRUNE_UNFINISHED: 'platter prune REPO finishes a prune; platter repair packs REPO, where that says so.',
   ERR_SNAPSHOT_AMBIGUOUS: 'Give more digits; platter show REPO SNAPSHOT prints the whole id.',
   ERR_CORRUPT_PACK: DAMAGED,
   ERR_CORRUPT_INDEX: DAMAGED,

@@ -6,7 +6,7 @@ import type { SealedStore } from '../format/sealed-store.ts'
 
 /** How far the garbage collection of a repository has come. Only the newest generation can be unfinished. */
 export interface GcState {
-  /** Number of the newest mark, 0 where there was no prune yet. */
+  /** Number of the newest generation, 0 where there was no prune yet. */
   readonly newest: number
   readonly newestSwept: boolean
   /** No generation is unfinished. */
@@ -21,7 +21,8 @@ export async function readGcState(store: ReadableStore, signal: AbortSignal): Pr
     const step = gcStepOfName(name)
     if (step === undefined) continue
     found.add(name)
-    if (step.step === 'mark') newest = Math.max(newest, step.generation)
+    // Whatever stands of it: a generation whose mark is gone must not begin anew and find its old sweep.
+    newest = Math.max(newest, step.generation)
   }
   // A mark is published only after the generation before it is done, so those need no look.
   return {
@@ -41,6 +42,27 @@ export async function readMark(
   return decodeMark(generation, bytes, records)
 }
 
+/**
+ * What the mark of a generation that has ended says to the next prune. These are hints, so a mark that is damaged or
+ * gone says nothing, and stops nothing.
+ *
+ * @throws what the store throws.
+ */
+export async function readHints(
+  objects: SealedStore,
+  generation: number,
+  signal: AbortSignal,
+): Promise<MarkRecord | undefined> {
+  if (generation === 0) return undefined
+  try {
+    return await readMark(objects, generation, signal)
+  } catch (error) {
+    if (PlatterError.is(error, 'ERR_CORRUPT_RECORD') || PlatterError.is(error, 'ERR_NOT_FOUND'))
+      return undefined
+    throw error
+  }
+}
+
 /** @throws ERR_NOT_FOUND, ERR_CORRUPT_RECORD, ERR_UNSUPPORTED_VERSION, and what the store throws. */
 export async function readSweep(
   { store, records }: SealedStore,
@@ -49,6 +71,31 @@ export async function readSweep(
 ): Promise<SweepRecord> {
   const bytes = await store.get(gcName(generation, 'sweep'), { maxBytes: MAX_RECORD_BYTES, signal })
   return decodeSweep(generation, bytes, records)
+}
+
+/**
+ * The sweep of a generation that is to be carried out.
+ *
+ * @throws ERR_CORRUPT_RECORD, which says what can be done; ERR_NOT_FOUND, ERR_UNSUPPORTED_VERSION, and what the store
+ * throws.
+ */
+export async function readPendingSweep(
+  objects: SealedStore,
+  generation: number,
+  signal: AbortSignal,
+): Promise<SweepRecord> {
+  try {
+    return await readSweep(objects, generation, signal)
+  } catch (error) {
+    if (!PlatterError.is(error, 'ERR_CORRUPT_RECORD')) throw error
+    // Who has read it while it was whole may be removing what it names, so no other may be put in its place meanwhile.
+    const name = gcName(generation, 'sweep')
+    throw new PlatterError(
+      'ERR_CORRUPT_RECORD',
+      `${error.message} It says what prune number ${generation}, which has not ended, removes. Put a copy of ${name} back. If there is none: see to it that no prune is running anywhere, remove that object, and run a prune.`,
+      { ...error.details, object: name, cause: error },
+    )
+  }
 }
 
 /** Times something is looked at again because another collector changed it meanwhile. */

@@ -37,7 +37,12 @@ export class SessionTrust {
     return this.#sizes.has(session)
   }
 
-  /** @throws ERR_CORRUPT_RECORD, and what the store throws. */
+  /**
+   * Where a fence, or the sweep it refers to, cannot be read, the session counts as fenced: what only it lists is not
+   * relied on, and the next prune lists it anew.
+   *
+   * @throws ERR_UNSUPPORTED_VERSION, and what the store throws.
+   */
   async standing(session: SessionId, signal: AbortSignal): Promise<SessionStanding> {
     const known = this.#known.get(session)
     if (known !== undefined) return known
@@ -52,13 +57,14 @@ export class SessionTrust {
     if (sizeBytes > MAX_FENCE_BYTES) return 'committed'
     const { store, records } = this.#objects
     const bytes = await store.get(snapshotName(session), { maxBytes: MAX_RECORD_BYTES, signal })
-    const { collectorOf } = decodeFence(session, bytes, records)
-    if (collectorOf === undefined) return 'fenced'
     try {
+      const { collectorOf } = decodeFence(session, bytes, records)
+      if (collectorOf === undefined) return 'fenced'
       const sweep = await readSweep(this.#objects, collectorOf, signal)
       return sweep.session === session ? 'committed' : 'fenced'
     } catch (error) {
-      if (PlatterError.is(error, 'ERR_NOT_FOUND')) return 'fenced'
+      if (PlatterError.is(error, 'ERR_NOT_FOUND') || PlatterError.is(error, 'ERR_CORRUPT_RECORD'))
+        return 'fenced'
       throw error
     }
   }

@@ -1,4 +1,4 @@
-import { HASH_BYTES, type PackId, PlatterError, type SessionId, type StoreStat } from '@platter/core'
+import { HASH_BYTES, type PackId, PlatterError, type StoreStat } from '@platter/core'
 import type { ChunkerSettings } from '../config/repository-config.ts'
 import { MIN_HOLE_BYTES } from '../format/limits.ts'
 import { indexSessionOfName } from '../format/object-names.ts'
@@ -67,7 +67,7 @@ async function loadOnce(objects: SealedStore, reserve: number, signal: AbortSign
   const trust = await SessionTrust.list(objects, signal)
   const stats: StoreStat[] = []
   for (const stat of listed) {
-    if (await isTrusted(trust, indexSessionOfName(stat.name)!, signal)) stats.push(stat)
+    if ((await trust.standing(indexSessionOfName(stat.name)!, signal)) !== 'fenced') stats.push(stat)
   }
   await settleOpenSegments(objects.store, stats, trust, signal)
   const claims = new Claims(maxEntriesIn(stats), reserve)
@@ -92,15 +92,15 @@ export function claimReserve(workers: number, chunker: ChunkerSettings, regionBy
 
 async function condemnedPacks(objects: SealedStore, signal: AbortSignal): Promise<ReadonlySet<PackId>> {
   const { newest, idle } = await readGcState(objects.store, signal)
-  return new Set(idle ? [] : (await readMark(objects, newest, signal)).condemned)
-}
-
-/** A fence that cannot be read is one: what is left out is stored again, which costs space and nothing else. */
-async function isTrusted(trust: SessionTrust, session: SessionId, signal: AbortSignal): Promise<boolean> {
+  if (idle) return new Set()
   try {
-    return (await trust.standing(session, signal)) !== 'fenced'
+    return new Set((await readMark(objects, newest, signal)).condemned)
   } catch (error) {
-    if (PlatterError.is(error, 'ERR_CORRUPT_RECORD')) return false
-    throw error
+    if (!PlatterError.is(error, 'ERR_CORRUPT_RECORD')) throw error
+    throw new PlatterError(
+      'ERR_CORRUPT_RECORD',
+      `${error.message} It says which packs prune number ${newest} may remove. Run a prune, which ends that one.`,
+      { ...error.details, cause: error },
+    )
   }
 }

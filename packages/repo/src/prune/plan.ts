@@ -3,7 +3,7 @@ import type { PlannedPack, PrunePlan } from '../api/prune-types.ts'
 import type { MarkRecord } from '../format/gc-records.ts'
 import { packSuite } from '../format/pack-cipher.ts'
 import { PACK_HEADER_BYTES, packEndBytes } from '../format/pack-file.ts'
-import { lookBesideCollectors, readGcState, readMark } from '../gc/gc-state.ts'
+import { lookBesideCollectors, readGcState, readHints } from '../gc/gc-state.ts'
 import type { OpenSession } from '../session/open-sessions.ts'
 import type { PruneSettings } from './options.ts'
 import { outlivedCheckpoints } from './outlived-checkpoints.ts'
@@ -42,7 +42,7 @@ async function planOnce(
   const now = (): number => context.now().getTime()
   const liveness = new Liveness(settings.patienceSeconds * 1000)
   const { newest, idle } = await readGcState(context.store, signal)
-  const last = newest === 0 ? undefined : await readMark(context, newest, signal)
+  const last = await readHints(context, newest, signal)
   if (last !== undefined) liveness.observe(last)
   const isDead = (session: OpenSession): boolean => liveness.isDead(session, now())
   const before = await openSessionsNow(context, signal)

@@ -10,14 +10,16 @@ import {
 import type { PrunePlan, PruneProgress, PruneReport } from '../api/prune-types.ts'
 import { encodeMark, encodeSweep, type MarkRecord, type SweepRecord } from '../format/gc-records.ts'
 import { RESERVE_BYTES } from '../format/limits.ts'
-import { FORGET_PREFIX, gcName, SNAPSHOTS_PREFIX } from '../format/object-names.ts'
-import { lookBesideCollectors, readGcState, readMark, readSweep } from '../gc/gc-state.ts'
+import { FORGET_PREFIX, GC_PREFIX, gcName, SNAPSHOTS_PREFIX } from '../format/object-names.ts'
+import { abandonGeneration } from '../gc/abandon.ts'
+import { lookBesideCollectors, readGcState, readHints, readPendingSweep } from '../gc/gc-state.ts'
 import type { OpenSession } from '../session/open-sessions.ts'
 import { writeTombstone } from '../snapshots/snapshot-catalog.ts'
 import type { PruneSettings } from './options.ts'
 import { makePlan } from './plan.ts'
 import { type PreparedSweep, prepareSweep } from './prepare-sweep.ts'
 import { removeFinishedSessions, removeSwept } from './removal.ts'
+import { assertReplacementsWhole } from './replacements.ts'
 import { ReserveStore } from './reserve-store.ts'
 import { type Survey, type SurveyContext, survey } from './survey.ts'
 import { fence, Liveness, observationOf, openSessionsNow } from './writers.ts'
@@ -54,6 +56,8 @@ class Prune {
   readonly #fenced: SessionId[] = []
   readonly #totals = { packsRemoved: 0, segmentsRemoved: 0, bytesRemoved: 0, bytesRepacked: 0, packsKept: 0 }
   #checkpointsForgotten = 0
+  /** Generation whose sweep this prune published. */
+  #ownSweep: number | undefined
 
   constructor(context: PruneContext, settings: PruneSettings, signal: AbortSignal) {
     this.#plain = context
@@ -97,15 +101,13 @@ class Prune {
    */
   async #finish(generation: number, known: Survey | undefined): Promise<readonly SessionId[]> {
     const { store } = this.#context
-    const mark = await readMark(this.#context, generation, this.#signal)
     const waitingFor = await lookBesideCollectors(store, this.#signal, async () => {
       const { newest, newestSwept } = await readGcState(store, this.#signal)
-      return newest > generation || newestSwept ? [] : await this.#decide(generation, mark, known)
+      return newest > generation || newestSwept ? [] : await this.#decide(generation, known)
     })
     if (waitingFor.length > 0) return waitingFor
     // Whose it is does not matter: all collectors do what stands there.
-    const sweep = await readSweep(this.#context, generation, this.#signal)
-    await this.#execute(generation, mark, sweep)
+    await this.#execute(generation, await readPendingSweep(this.#context, generation, this.#signal))
     return []
   }
 
@@ -114,11 +116,13 @@ class Prune {
    *
    * @returns the sessions it has to wait for.
    */
-  async #decide(
-    generation: number,
-    mark: MarkRecord,
-    known: Survey | undefined,
-  ): Promise<readonly SessionId[]> {
+  async #decide(generation: number, known: Survey | undefined): Promise<readonly SessionId[]> {
+    const mark = await readHints(this.#context, generation, this.#signal)
+    if (mark === undefined) {
+      // Nobody can tell any more what it condemns, so nothing of it goes.
+      await abandonGeneration(this.#context, generation, this.#signal)
+      return []
+    }
     const waitingFor = await this.#endWriters(generation, mark)
     if (waitingFor.length > 0) return waitingFor
     // Listed only now: whatever relies on a condemned pack has been committed.
@@ -154,7 +158,8 @@ class Prune {
   /** Ends dead sessions before anything is planned, so that what they stored can be condemned at once. */
   async #fenceDead(newest: number): Promise<void> {
     const liveness = this.#newLiveness()
-    if (newest > 0) liveness.observe(await readMark(this.#context, newest, this.#signal))
+    const last = await readHints(this.#context, newest, this.#signal)
+    if (last !== undefined) liveness.observe(last)
     const open = await openSessionsNow(this.#context, this.#signal)
     liveness.observe(observationOf(open, this.#now()))
     await this.#fenceAll(open, liveness)
@@ -177,10 +182,9 @@ class Prune {
     const prepared = await this.#prepare(generation, condemned, found)
     this.#totals.bytesRepacked += prepared.bytesRepacked
     this.#signal.throwIfAborted()
-    await this.#put(
-      gcName(generation, 'sweep'),
-      encodeSweep(generation, prepared.record, this.#context.records),
-    )
+    const sweep = encodeSweep(generation, prepared.record, this.#context.records)
+    const outcome = await this.#put(gcName(generation, 'sweep'), sweep)
+    if (outcome === 'created') this.#ownSweep = generation
   }
 
   /** What the sweep rests on, fences, tombstones and snapshots that were seen, must outlive what it removes. */
@@ -225,7 +229,12 @@ class Prune {
     return await prepareSweep({ ...input, context: this.#context, maxRepackBytes: 0, maxReplacedBytes: 0 })
   }
 
-  async #execute(generation: number, mark: MarkRecord, sweep: SweepRecord): Promise<void> {
+  async #execute(generation: number, sweep: SweepRecord): Promise<void> {
+    const mark = await readHints(this.#context, generation, this.#signal)
+    // Once the generation counts as done, no other sweep of it must be possible any more.
+    await settle(this.#plain.store, GC_PREFIX, { signal: this.#signal })
+    if (this.#ownSweep !== generation)
+      await assertReplacementsWhole(this.#plain, generation, sweep, this.#signal)
     const removed = await removeSwept(this.#context, generation, sweep, {
       signal: this.#signal,
       onRemove: this.#settings.onRemove,
@@ -234,7 +243,7 @@ class Prune {
     this.#totals.packsRemoved += removed.packs
     this.#totals.segmentsRemoved += removed.segments
     this.#totals.bytesRemoved += removed.bytes
-    this.#totals.packsKept += mark.condemned.length - removed.packs
+    this.#totals.packsKept += Math.max(0, (mark?.condemned.length ?? 0) - removed.packs)
     await this.#tidy()
   }
 
@@ -250,8 +259,8 @@ class Prune {
     }
   }
 
-  async #put(name: string, record: readonly Uint8Array[]): Promise<void> {
-    await this.#context.store.putIfAbsent(name, record, { signal: this.#signal })
+  async #put(name: string, record: readonly Uint8Array[]): Promise<'created' | 'exists'> {
+    return await this.#context.store.putIfAbsent(name, record, { signal: this.#signal })
   }
 
   #newLiveness(): Liveness {

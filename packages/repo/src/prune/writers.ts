@@ -20,7 +20,7 @@ const MAX_TRIES = 8
 /**
  * The sessions that may still commit, as they are now.
  *
- * @throws ERR_CORRUPT_RECORD, ERR_UNSUPPORTED_VERSION, and what the store throws.
+ * @throws ERR_UNSUPPORTED_VERSION, and what the store throws.
  */
 export async function openSessionsNow(objects: SealedStore, signal: AbortSignal): Promise<OpenSession[]> {
   for (let attempt = 1; ; attempt++) {

@@ -1,11 +1,4 @@
-import {
-  type PackId,
-  PlatterError,
-  type Store,
-  type StoreStat,
-  settle,
-  type WritableStore,
-} from '@platter/core'
+import { type PackId, PlatterError, type StoreStat, settle, type WritableStore } from '@platter/core'
 import { DAMAGE } from '../check/damage.ts'
 import { mapConcurrently } from '../concurrency/map-concurrently.ts'
 import type { BlobEntry } from '../format/blob-entry.ts'
@@ -92,24 +85,6 @@ export function packsOf(segment: IndexSegment, wanted: (id: PackId) => boolean):
     const { id, salt, fileBytes } = segment.packs[number]!
     return { id, salt: salt.slice(), fileBytes, entries: list.sort((a, b) => a.offset - b.offset) }
   })
-}
-
-/**
- * Removes index segments whose replacement is durable.
- *
- * @returns names of those that still stand, because the store cannot remove objects.
- * @throws ERR_SESSION_FENCED when a prune has ended the session whose segments replace them.
- */
-export async function removeSegments(
-  store: WritableStore,
-  session: WriterSession,
-  names: readonly string[],
-  signal: AbortSignal,
-): Promise<readonly string[]> {
-  if (!('delete' in store)) return names
-  await assertNotFenced(store, session, signal)
-  for (const name of names) await (store as Store).delete(name, { signal })
-  return []
 }
 
 /**

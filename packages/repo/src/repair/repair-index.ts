@@ -19,11 +19,13 @@ import { IndexComparison, type PackListing } from '../index/index-comparison.ts'
 import { listSettledPacks } from '../pack/list-packs.ts'
 import { fetchPackDirectory } from '../pack/pack-directory.ts'
 import { PackUploader } from '../pack/pack-uploader.ts'
+import { assertReplacementsWhole } from '../prune/replacements.ts'
 import type { WriterSession } from '../session/writer-session.ts'
-import { assertNoUnfinishedPrune } from './condemned-packs.ts'
-import { type NamedSegment, packsOf, readAllSegments, removeSegments } from './index-segments.ts'
+import { assertNotFenced, type NamedSegment, packsOf, readAllSegments } from './index-segments.ts'
+import { findGround, finishPrune, unfinished } from './pending-prune.ts'
 import { RepairReporter } from './repair-progress.ts'
 import { underSession } from './repair-session.ts'
+import { retireSegments } from './retire-segments.ts'
 
 const CONCURRENCY = 8
 
@@ -71,8 +73,7 @@ class IndexRepair {
   }
 
   async #repair(session: WriterSession | undefined): Promise<RepairIndexReport> {
-    const { store } = this.#context
-    await assertNoUnfinishedPrune(store, this.#signal)
+    const ground = await this.#endPendingPrune(session === undefined)
     if (session !== undefined)
       this.#uploader = new PackUploader(this.#context, this.#context.keys.pack, session.id, this.#signal)
 
@@ -94,7 +95,9 @@ class IndexRepair {
     await this.#uploader?.finish()
 
     const replaced = [...damaged, ...lying].map(({ name }) => name)
-    const left = session === undefined ? [] : await removeSegments(store, session, replaced, this.#signal)
+    if (session !== undefined) await assertNotFenced(this.#context.store, session, this.#signal)
+    const left =
+      session === undefined ? [] : await retireSegments(this.#context, ground, replaced, this.#signal)
     const missing = new Set(index.packs.filter(({ id }) => !sizes.has(id)).map(({ id }) => packName(id)))
     const inIndex = (id: PackId): boolean => comparison.lists(id)
     return {
@@ -109,6 +112,16 @@ class IndexRepair {
       segmentsLeft: left,
       seconds: (performance.now() - this.#started) / 1000,
     }
+  }
+
+  /** The generation after whose end every pack that stands may be listed. @throws ERR_PRUNE_UNFINISHED */
+  async #endPendingPrune(dryRun: boolean): Promise<number> {
+    const { generation, pending } = await findGround(this.#context, { dryRun, signal: this.#signal })
+    if (pending === undefined) return generation
+    if (dryRun) throw unfinished(generation)
+    await assertReplacementsWhole(this.#context, generation, pending.sweep, this.#signal)
+    await finishPrune(this.#context, pending, this.#signal)
+    return generation
   }
 
   /** Packs in the store, without those in quarantine that are still damaged. */

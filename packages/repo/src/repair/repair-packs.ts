@@ -36,19 +36,15 @@ import type { SnapshotCatalog } from '../snapshots/snapshot-catalog.ts'
 import { equalRanges } from '../tree/byte-ranges.ts'
 import { workerCount } from '../workers/worker-pool.ts'
 import { BlobStock } from './blob-stock.ts'
-import { assertNoUnfinishedPrune } from './condemned-packs.ts'
+import { readerOfGoingPacks } from './going-packs.ts'
 import { type HealInput, healFromSource } from './heal-from-source.ts'
 import { ImageSource } from './image-source.ts'
-import {
-  assertNotFenced,
-  type NamedSegment,
-  packsOf,
-  readAllSegments,
-  removeSegments,
-} from './index-segments.ts'
+import { assertNotFenced, type NamedSegment, packsOf, readAllSegments } from './index-segments.ts'
 import { findLosses, type Losses } from './losses.ts'
+import { findGround, finishPrune, type PendingPrune, unfinished } from './pending-prune.ts'
 import { RepairReporter } from './repair-progress.ts'
 import { underSession } from './repair-session.ts'
+import { retireSegments } from './retire-segments.ts'
 import { PackSalvager } from './salvage-pack.ts'
 
 /** Where a repair looks for what was lost. */
@@ -94,6 +90,10 @@ class PackRepair {
   /** Packs that are damaged or missing, and what is wrong with each. */
   readonly #bad = new Map<PackId, string>()
   #packsRead = 0
+  /** A prune that was cut off, which the repair ends. */
+  #pending: PendingPrune | undefined
+  /** Packs that it was to remove and that are still there, with their sizes. */
+  readonly #going = new Map<PackId, number>()
 
   constructor(context: RepairPacksContext, options: Omit<RepairPacksOptions, 'from'>) {
     this.#context = context
@@ -120,7 +120,7 @@ class PackRepair {
 
   async #repair(session: WriterSession | undefined): Promise<RepairPacksReport> {
     const { store, random, config, keys, codec, catalog } = this.#context
-    await assertNoUnfinishedPrune(store, this.#signal)
+    const ground = await this.#meetPendingPrune(session === undefined)
     // Before the index is read: what is committed later may need what this index does not know yet, and is not lost.
     const ids = await catalog.ids(this.#signal)
     const segments = await this.#segments()
@@ -131,7 +131,7 @@ class PackRepair {
       session === undefined ? undefined : new PackUploader(this.#context, keys.pack, session.id, this.#signal)
     const packs =
       uploader === undefined ? undefined : new SmallPacks(uploader, keys.pack, config.packBytes, random)
-    const damaged = Uint8Array.from(index.packs, ({ id }) => (this.#bad.has(id) ? 1 : 0))
+    const damaged = Uint8Array.from(index.packs, ({ id }) => Number(this.#bad.has(id) || this.#isGoing(id)))
     const stock = new BlobStock({ objects: this.#context, index, keys, codec, damaged, packs, uploader })
     const packsDamaged = await this.#salvage(stock, segments, sizes)
 
@@ -146,7 +146,10 @@ class PackRepair {
     if (session !== undefined) await assertNotFenced(store, session, this.#signal)
     const { marked, healed } = await this.#mark(snapshots, losses, session !== undefined)
     if (session !== undefined) await this.#quarantine(sizes)
-    const left = session === undefined ? [] : await removeSegments(store, session, replaced, this.#signal)
+    if (session !== undefined && this.#pending !== undefined)
+      await finishPrune(this.#context, this.#pending, this.#signal)
+    const left =
+      session === undefined ? [] : await retireSegments(this.#context, ground, replaced, this.#signal)
     this.#reporter.tell('commit', 1, 1)
     return {
       dryRun: session === undefined,
@@ -171,6 +174,19 @@ class PackRepair {
     }
   }
 
+  /** The newest generation. @throws ERR_PRUNE_UNFINISHED when it was cut off in a store that cannot remove objects. */
+  async #meetPendingPrune(dryRun: boolean): Promise<number> {
+    const { generation, pending } = await findGround(this.#context, { dryRun, signal: this.#signal })
+    if (pending !== undefined && !dryRun && !('delete' in this.#context.store)) throw unfinished(generation)
+    this.#pending = pending
+    return generation
+  }
+
+  /** Whether a prune that was cut off removes the pack: it cannot be relied on, but perhaps be read once more. */
+  #isGoing(id: PackId): boolean {
+    return this.#pending?.packs.has(id) ?? false
+  }
+
   /** @throws ERR_CORRUPT_INDEX: what an unreadable segment lists would seem lost. */
   async #segments(): Promise<readonly NamedSegment[]> {
     const { readable, damaged } = await readAllSegments(this.#context, this.#signal, (done, total) =>
@@ -192,7 +208,13 @@ class PackRepair {
     const named = new Set(index.packs.map(({ id }) => id))
     // Put aside by an earlier repair, which has taken over what could be saved.
     for (const id of quarantined) if (!named.has(id)) sizes.delete(id)
-    for (const id of named) if (!sizes.has(id)) this.#bad.set(id, `The pack ${packName(id)} is missing.`)
+    for (const [id, sizeBytes] of sizes) {
+      if (!this.#isGoing(id)) continue
+      this.#going.set(id, sizeBytes)
+      sizes.delete(id)
+    }
+    for (const id of named)
+      if (!sizes.has(id) && !this.#isGoing(id)) this.#bad.set(id, `The pack ${packName(id)} is missing.`)
     const input = { store, keys, workers: this.#workers, signal: this.#signal }
     for await (const { id, bytesRead, problems } of verifyPacks(sizes, input)) {
       this.#packsRead++
@@ -266,7 +288,7 @@ class PackRepair {
     snapshots: readonly Snapshot[],
     session: WriterSession | undefined,
   ): Promise<Losses> {
-    const { from, config } = this.#context
+    const { from, config, store, keys } = this.#context
     const find = (): Promise<Losses> =>
       findLosses({
         snapshots,
@@ -276,7 +298,12 @@ class PackRepair {
         signal: this.#signal,
         onProgress: (done, total) => this.#reporter.tell('trees', done, total),
       })
-    const losses = await find()
+    let losses = await find()
+    if (this.#going.size > 0 && losses.ranges.size > 0) {
+      // What a prune had moved and is damaged there: it is still where it was before.
+      const reader = await readerOfGoingPacks(store, this.#going, keys, this.#signal)
+      losses = await this.#fromCopy(stock, reader, losses, find)
+    }
     if (from === undefined || losses.ranges.size === 0) return losses
     const input: HealInput = {
       ...this.#context,
@@ -349,25 +376,28 @@ class PackRepair {
   }
 
   /**
-   * Lists anew what the segments with damaged packs list beside these.
+   * Lists anew what the segments with damaged packs, and those that a prune which was cut off removes, list beside
+   * what is damaged or goes.
    *
    * @returns names of the segments that are no longer needed then.
    */
   #relist(segments: readonly NamedSegment[], uploader: PackUploader | undefined): string[] {
     const isBad = ({ segment }: NamedSegment): boolean => segment.packs.some(({ id }) => this.#bad.has(id))
+    const isGoing = ({ name }: NamedSegment): boolean => this.#pending?.segments.has(name) ?? false
+    const goes = (segment: NamedSegment): boolean => isBad(segment) || isGoing(segment)
     const listed = new Set(
       segments
-        .filter((segment) => !isBad(segment))
+        .filter((segment) => !goes(segment))
         .flatMap(({ segment }) => segment.packs.map(({ id }) => id)),
     )
-    const replaced = segments.filter(isBad)
-    for (const { segment } of replaced) {
-      for (const pack of packsOf(segment, (id) => !this.#bad.has(id) && !listed.has(id))) {
+    const stays = (id: PackId): boolean => !this.#bad.has(id) && !this.#isGoing(id) && !listed.has(id)
+    for (const { segment } of segments.filter(goes)) {
+      for (const pack of packsOf(segment, stays)) {
         listed.add(pack.id)
         uploader?.list(pack)
       }
     }
-    return replaced.map(({ name }) => name)
+    return segments.filter((segment) => isBad(segment) && !isGoing(segment)).map(({ name }) => name)
   }
 
   /** Brings the marks of all snapshots up to date. */

@@ -45,7 +45,7 @@ export async function listIntents(
  * The sessions that may still commit.
  *
  * @param trust listed after `intents`, so that no session that committed in between counts as open.
- * @throws ERR_CORRUPT_RECORD, ERR_UNSUPPORTED_VERSION, and what the store throws.
+ * @throws ERR_UNSUPPORTED_VERSION, and what the store throws.
  */
 export async function readOpenSessions(
   objects: SealedStore,
@@ -62,14 +62,33 @@ export async function readOpenSessions(
     const name = sessionName(id, ended ? END_INTENT : intent)
     const bytes = await getUnlessFinished(objects, id, name, signal)
     if (bytes === undefined) return undefined
-    const { generation, timeMillis } = decodeSession(name, bytes, objects.records)
-    return { id, generation, intent, timeMillis, ended }
+    return { id, intent, ended, ...intentIn(name, bytes, objects) }
   }
   const sessions: OpenSession[] = []
   for await (const session of mapConcurrently(open, CONCURRENCY, read)) {
     if (session !== undefined) sessions.push(session)
   }
   return sessions
+}
+
+/**
+ * What a session record says. One that is damaged says nothing: its session may rely on anything that was ever there, so
+ * every prune waits for it, and counts its silence from when a prune first saw it.
+ *
+ * @throws ERR_UNSUPPORTED_VERSION
+ */
+function intentIn(
+  name: string,
+  bytes: Uint8Array,
+  { records }: SealedStore,
+): Pick<OpenSession, 'generation' | 'timeMillis'> {
+  try {
+    const { generation, timeMillis } = decodeSession(name, bytes, records)
+    return { generation, timeMillis }
+  } catch (error) {
+    if (!PlatterError.is(error, 'ERR_CORRUPT_RECORD')) throw error
+    return { generation: 0, timeMillis: undefined }
+  }
 }
 
 /**

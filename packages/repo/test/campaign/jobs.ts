@@ -27,7 +27,7 @@ const RIGHT_ERRORS: Readonly<Record<Job, readonly ErrorCode[]>> = {
   prune: [],
   // Another process has forgotten what the plan keeps.
   forget: ['ERR_INVALID_ARGUMENT'],
-  repair: ['ERR_PRUNE_UNFINISHED', 'ERR_SESSION_FENCED'],
+  repair: ['ERR_SESSION_FENCED'],
   rekey: [],
   read: [],
   verify: [],
@@ -48,7 +48,6 @@ const RIGHT_WHEN_FORGOTTEN: readonly ErrorCode[] = [
 export const IDLE: ReadonlySet<string> = new Set([
   'nothing',
   'pending',
-  'ERR_PRUNE_UNFINISHED',
   'ERR_CHUNK_MISSING',
   'ERR_CORRUPT_INDEX',
 ])

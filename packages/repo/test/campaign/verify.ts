@@ -1,6 +1,5 @@
 import { readdir, utimes } from 'node:fs/promises'
 import { join } from 'node:path'
-import { PlatterError } from '@platter/core'
 import { LocalStore, MemorySource } from '@platter/fs-adapters'
 import type { Repository, Snapshot } from '@platter/repo'
 import { collected, objectNames, restored, sameBytes } from '../adversity.ts'
@@ -20,7 +19,7 @@ export async function verify(settings: ChildSettings): Promise<Verified> {
     throw new Error(
       `The change to key ${task.key} was acknowledged, but only key ${key} opens the repository.`,
     )
-  if (settings.damaged) await mend(repo)
+  if (settings.damaged) await repo.repairIndex()
   const { unfinished } = await repo.planPrune(NOBODY_LIVES)
   const { snapshots, checkpoints } = await verifySnapshots(repo, task)
   await assertNothingFound(repo, true)
@@ -32,17 +31,6 @@ export async function verify(settings: ChildSettings): Promise<Verified> {
     unfinished: unfinished !== undefined,
     temporaryFiles: left.length,
     key,
-  }
-}
-
-/** A repair that was killed is begun again; a prune that was is finished first. */
-async function mend(repo: Repository): Promise<void> {
-  try {
-    await repo.repairIndex()
-  } catch (error) {
-    if (!PlatterError.is(error, 'ERR_PRUNE_UNFINISHED')) throw error
-    await repo.prune(undefined, NOBODY_LIVES)
-    await repo.repairIndex()
   }
 }
 

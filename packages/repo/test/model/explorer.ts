@@ -1,3 +1,4 @@
+import { abandonSteps } from './abandon-steps.ts'
 import type { Bounds } from './bounds.ts'
 import { collectorSteps } from './collector-steps.ts'
 import type { Rules } from './rules.ts'
@@ -65,6 +66,7 @@ function allSteps(step: Step): void {
     step.set(snapshot, FORGOTTEN)
     step.emit('forget', 0, session)
   }
+  abandonSteps(step)
   for (let writer = 0; writer < layout.writers.length; writer++) writerSteps(step, writer)
   for (let collector = 0; collector < layout.collectors.length; collector++) collectorSteps(step, collector)
 }

@@ -39,6 +39,8 @@ export const MUTANTS: readonly Mutant[] = [
   { name: 'blindreaders', without: 'readFenced', bounds: CHECKPOINT },
   { name: 'unreadable', without: 'stopOnUnreadable', bounds: ONE_WRITER },
   { name: 'samenames', without: 'freshPackNames', bounds: ONE_WRITER },
+  { name: 'baredone', without: 'abandonBySweep', bounds: ONE_WRITER },
+  { name: 'rashdone', without: 'abandonAdopts', bounds: ONE_WRITER },
 ]
 
 /** Rules that the protocol has for other reasons: without one of them, nothing is lost within the bounds tried. */

@@ -54,6 +54,10 @@ export interface Rules {
   readonly freshPackNames: boolean
   /** A generation begins only when the one before is done. */
   readonly finishFirst: boolean
+  /** Who ends a generation before its sweep publishes an empty sweep, so that no other can be published any more. */
+  readonly abandonBySweep: boolean
+  /** Who wants to do so and finds a sweep published does not end the generation before that one is carried out. */
+  readonly abandonAdopts: boolean
   /** Everyone ignores index entries of packs that a published sweep removes, for ever. Not part of the protocol. */
   readonly ignoreSwept: boolean
 }
@@ -86,6 +90,8 @@ export const PROTOCOL: Rules = Object.freeze({
   stopOnMissing: true,
   freshPackNames: true,
   finishFirst: true,
+  abandonBySweep: true,
+  abandonAdopts: true,
   ignoreSwept: false,
 })
 

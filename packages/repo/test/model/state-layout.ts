@@ -25,12 +25,17 @@ export const COMMITTED = 1
 export const FORGOTTEN = 2
 export const FENCED = 3
 
+/** The `winner` of a generation whose sweep removes nothing, published by somebody who is no collector. */
+export const ABANDONED = 3
+/** More would need more bits for the `winner`. */
+const MAX_COLLECTORS = ABANDONED - 1
+
 /** `gc/<n>.mark`, `.sweep` and `.done`. */
 export interface GenerationFields {
   readonly marked: Field
   /** Packs the mark condemns. */
   readonly condemned: Field
-  /** 0 before the sweep, then one more than the number of the collector whose sweep it is. */
+  /** 0 before the sweep, then one more than the number of the collector whose sweep it is, or `ABANDONED`. */
   readonly winner: Field
   /** Packs the sweep removes. */
   readonly dropped: Field
@@ -100,6 +105,7 @@ export class StateLayout {
   readonly words: number
 
   constructor(bounds: Bounds) {
+    if (bounds.collectors > MAX_COLLECTORS) throw new RangeError(`More than ${MAX_COLLECTORS} collectors.`)
     this.bounds = bounds
     this.needs = [3, ...bounds.writers.flat()]
     this.sessionCount = this.needs.length

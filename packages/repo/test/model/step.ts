@@ -41,6 +41,8 @@ export const STEP_KINDS = Object.freeze({
   dropIndex: 'collector # removes the index entries of packs @',
   dropPacks: 'collector # removes packs @',
   done: 'collector # publishes the end of generation @',
+  abandon: 'somebody publishes an empty sweep of generation @',
+  abandonDone: 'somebody publishes the end of generation @',
 })
 
 export type StepKind = keyof typeof STEP_KINDS

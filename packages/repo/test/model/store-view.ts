@@ -1,6 +1,6 @@
 import { BOTH, CHUNK_A, CHUNKS, type Chunks, FIRST_PACK_SET, FIRST_PACKS } from './bounds.ts'
 import type { Rules } from './rules.ts'
-import { COMMITTED, FENCED, get, type State, type StateLayout } from './state-layout.ts'
+import { ABANDONED, COMMITTED, FENCED, get, type State, type StateLayout } from './state-layout.ts'
 
 /** Chunks in a pack. */
 export function contentOf(layout: StateLayout, state: State, pack: number): Chunks {
@@ -65,7 +65,8 @@ export function winningSlots(layout: StateLayout, state: State, generations: num
   let slots = 0
   layout.generations.forEach(({ winner }, at) => {
     const collector = get(state, winner) - 1
-    if ((generations >>> at) & 1 && collector >= 0) slots |= 1 << layout.slot(collector, at + 1)
+    const isCollectors = collector >= 0 && collector !== ABANDONED - 1
+    if ((generations >>> at) & 1 && isCollectors) slots |= 1 << layout.slot(collector, at + 1)
   })
   return slots
 }

@@ -283,6 +283,5 @@ const SAD = /^ERR_(CORRUPT_|CHUNK_|DIGEST_|INTERNAL|SNAPSHOT_DAMAGED|NOT_FOUND)/
 
 function mayEndWith(kind: ActorKind, code: string, wasFailed: boolean): boolean {
   if (code === 'ERR_SESSION_FENCED') return kind.endsWith('backup') || kind.startsWith('repair')
-  if (code === 'ERR_PRUNE_UNFINISHED') return kind.startsWith('repair')
   return wasFailed && code.startsWith('ERR_') && !SAD.test(code)
 }

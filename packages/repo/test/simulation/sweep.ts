@@ -286,8 +286,8 @@ async function recover(
     try {
       await operate(operation, store, options, ledger, name)
     } catch (error) {
-      // A repair waits until a prune that was broken off has been finished; what is forgotten cannot be found.
-      if (!/^ERR_(PRUNE_UNFINISHED|SNAPSHOT_NOT_FOUND)$/.test(codeOf(error))) throw error
+      // What is forgotten cannot be found.
+      if (codeOf(error) !== 'ERR_SNAPSHOT_NOT_FOUND') throw error
     }
   }
   const repo = await Repository.open(store, options)

@@ -1,0 +1,45 @@
+import { type PackId, PlatterError, plainRecords, type ReadableStore } from '@platter/core'
+import { DAMAGE } from '../check/damage.ts'
+import { mapConcurrently } from '../concurrency/map-concurrently.ts'
+import type { RepositoryKeys } from '../config/repository-keys.ts'
+import { decodeIndexSegment, encodeIndexSegment, type IndexedPack } from '../format/index-segment.ts'
+import { packName } from '../format/object-names.ts'
+import { ChunkIndexBuilder } from '../index/chunk-index-builder.ts'
+import { BlobReader } from '../pack/blob-reader.ts'
+import { fetchPackDirectory } from '../pack/pack-directory.ts'
+
+const CONCURRENCY = 8
+
+/**
+ * Reads blobs from packs that a prune is about to remove, as their own directories say: what it removed first are the
+ * index segments that list them.
+ *
+ * @param sizes of those that are there, in bytes.
+ * @throws what the store throws. Packs that cannot tell what is in them are left out.
+ */
+export async function readerOfGoingPacks(
+  store: ReadableStore,
+  sizes: ReadonlyMap<PackId, number>,
+  keys: RepositoryKeys,
+  signal: AbortSignal,
+): Promise<BlobReader> {
+  const read = async ([id, fileBytes]: [PackId, number]): Promise<IndexedPack | undefined> => {
+    try {
+      const directory = await fetchPackDirectory(store, packName(id), fileBytes, keys.pack, { signal })
+      return { id, fileBytes, ...directory }
+    } catch (error) {
+      signal.throwIfAborted()
+      if (error instanceof PlatterError && DAMAGE.has(error.code)) return undefined
+      throw error
+    }
+  }
+  const index = new ChunkIndexBuilder()
+  for await (const pack of mapConcurrently(sizes, CONCURRENCY, read)) {
+    if (pack === undefined) continue
+    // In the form that an index is made of; it is not stored.
+    const name = packName(pack.id)
+    const segment = Buffer.concat(encodeIndexSegment(name, [pack], plainRecords))
+    index.add(decodeIndexSegment(name, segment, plainRecords))
+  }
+  return new BlobReader(store, index.build(), keys)
+}

@@ -1,0 +1,142 @@
+// Repairs beside prunes, backups and each other, held up at any call: what is committed restores.
+import type { SnapshotId, Store } from '@platter/core'
+import { MemoryStore } from '@platter/fs-adapters'
+import { type PruneOptions, Repository, type Snapshot } from '@platter/repo'
+import { type Test, test } from 'tap'
+import {
+  assertSound,
+  backUp,
+  codeOf,
+  copyOf,
+  diskImage,
+  newRepository,
+  noise,
+  objectNames,
+  replaceObject,
+} from './adversity.ts'
+import { interruptedAt, SteppedStore } from './interleaving.ts'
+
+const LONG = process.env.PLATTER_LONG_TESTS === '1'
+/** Takes every writer that has not committed for dead at once. */
+const IMPATIENT: PruneOptions = { patienceSeconds: 0 }
+/** And moves nothing. */
+const LAZY: PruneOptions = { ...IMPATIENT, maxUnusedFraction: 1 }
+
+const KEPT = diskImage('kept', 120_000)
+const GONE = diskImage('gone', 120_000)
+/** Shares data with a snapshot that is forgotten, so that what it relies on is about to be condemned. */
+const NEW = Uint8Array.from(GONE)
+NEW.set(noise('new', 20_000), 0)
+
+/** A snapshot, and packs of another that is forgotten. */
+async function withGarbage(): Promise<{ readonly store: MemoryStore; readonly kept: Snapshot }> {
+  const store = new MemoryStore()
+  const repo = await newRepository(store)
+  const kept = await backUp(repo, KEPT, { name: 'kept' })
+  const gone = await backUp(repo, GONE, { name: 'gone' })
+  await repo.forget(gone.id)
+  return { store, kept }
+}
+
+for (const repair of ['index', 'packs'] as const) {
+  const stride = repair === 'index' || LONG ? 1 : 3
+  const mend = async (store: Store): Promise<void> => {
+    const repo = await Repository.open(store)
+    await (repair === 'index' ? repo.repairIndex() : repo.repairPacks({ workers: 0 }))
+  }
+
+  test(`a prune that a repair of ${repair} ends at any call, and that goes on after a backup, loses nothing`, async (t) => {
+    const { store: original, kept } = await withGarbage()
+    for (let call = 0; ; call += stride) {
+      const store = await copyOf(original)
+      const had = new Map([[kept.id, KEPT]])
+      const { store: slow, calls } = interruptedAt(store, call, async () => {
+        await mend(store)
+        had.set((await backUp(await Repository.open(store), NEW)).id, NEW)
+      })
+      await (await Repository.open(slow)).prune(undefined, IMPATIENT)
+      await assertSound(t, store, had, `at call ${call}`)
+      if (calls() <= call) break
+    }
+  })
+
+  test(`a repair of ${repair} that meets a prune which goes on at any call, or begins, loses nothing`, async (t) => {
+    const { store: original, kept } = await withGarbage()
+    const halted = new SteppedStore(original, async (call) => {
+      if (call === 'put gc/1.sweep') throw new Error('the prune dies')
+    })
+    await codeOf((await Repository.open(halted)).prune(undefined, IMPATIENT))
+    t.same(await objectNames(original, 'gc/'), ['gc/1.mark'])
+    for (let call = 0; ; call += stride) {
+      const store = await copyOf(original)
+      const had = new Map([[kept.id, KEPT]])
+      const { store: slow, calls } = interruptedAt(store, call, async () => {
+        const repo = await Repository.open(store)
+        await repo.prune(undefined, IMPATIENT)
+        had.set((await backUp(repo, NEW)).id, NEW)
+        await repo.prune(undefined, IMPATIENT)
+      })
+      const code = await codeOf(mend(slow))
+      if (!['success', 'ERR_SESSION_FENCED'].includes(code)) t.fail(`${call}: ${code}`)
+      await assertSound(t, store, had, `at call ${call}`)
+      if (calls() <= call) break
+    }
+  })
+}
+
+/** Snapshots that are there and their images. */
+type Images = ReadonlyMap<SnapshotId, Uint8Array>
+
+/**
+ * A repository in which all packs are damaged that nothing needs, beside others in the same index segment that a
+ * snapshot needs; and packs of another snapshot that is forgotten.
+ */
+async function withWorthlessDamage(): Promise<{ readonly store: MemoryStore; readonly images: Images }> {
+  const shared = noise('shared', 131_072)
+  const store = new MemoryStore()
+  const repo = await newRepository(store)
+  const first = await backUp(repo, new Uint8Array([...shared, ...noise('worthless', 140_000)]))
+  const packs = await objectNames(store, 'packs/')
+  const image = new Uint8Array([...shared, ...noise('own', 10_000)])
+  const images = new Map([[(await backUp(repo, image, { name: 'second' })).id, image]])
+  await repo.forget(first.id)
+  await repo.forget((await backUp(repo, GONE, { name: 'garbage' })).id)
+  let damaged = 0
+  for (const pack of packs) {
+    const bytes = await store.get(pack)
+    await replaceObject(store, pack, bytes.subarray(0, 100))
+    const { damage } = await (await Repository.open(store)).repairPacks({ workers: 0, dryRun: true })
+    if (damage.length === 0) damaged++
+    else await replaceObject(store, pack, bytes)
+  }
+  if (damaged === 0 || damaged === packs.length) throw new Error('There is nothing to be mixed up.')
+  return { store, images }
+}
+
+for (const repairs of [false, true]) {
+  test(`a repair that is held up at any call, until prunes${repairs ? ' and another repair' : ''} took it for dead`, async (t) => {
+    const stride = repairs && !LONG ? 2 : 1
+    const { store: original, images } = await withWorthlessDamage()
+    for (let call = 0; ; call += stride) {
+      const store = await copyOf(original)
+      const { store: slow, calls } = interruptedAt(store, call, async () => {
+        const other = await Repository.open(store)
+        await other.prune(undefined, LAZY)
+        if (repairs) await other.repairPacks({ workers: 0 })
+        await other.prune(undefined, LAZY)
+      })
+      const repo = await Repository.open(slow)
+      const code = await codeOf(repo.repairPacks({ workers: 0 }))
+      if (!['success', 'ERR_SESSION_FENCED'].includes(code)) t.fail(`${call}: ${code}`)
+      await assertAllThere(t, store, images, `held up at call ${call}`)
+      if (calls() <= call) break
+    }
+  })
+}
+
+/** A prune before it is looked at, and one afterwards: what is listed nowhere any more would go. */
+async function assertAllThere(t: Test, store: MemoryStore, images: Images, what: string): Promise<void> {
+  await (await Repository.open(store)).repairPacks({ workers: 0 })
+  await (await Repository.open(store)).prune(undefined, LAZY)
+  await assertSound(t, store, images, what)
+}
