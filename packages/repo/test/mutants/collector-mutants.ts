@@ -88,6 +88,7 @@ export const COLLECTOR_MUTANTS: readonly Mutant[] = [
   {
     name: 'trustloser',
     what: 'segments of collectors count without a winning sweep',
+    ground: { scene: 'loser' },
     edits: [
       {
         file: 'gc/session-trust.js',
@@ -120,8 +121,8 @@ export const COLLECTOR_MUTANTS: readonly Mutant[] = [
       },
       {
         file: PRUNE,
-        find: 'encodeSweep(generation, prepared.record, this.#context.records));',
-        replace: `encodeSweep(generation, prepared.record, this.#context.records));
+        find: "const outcome = await this.#put(gcName(generation, 'sweep'), sweep);",
+        replace: `const outcome = await this.#put(gcName(generation, 'sweep'), sweep);
           for (const [name, parts] of late) await store.putIfAbsent(name, parts, { signal: this.#signal });`,
       },
     ],
@@ -140,6 +141,7 @@ export const COLLECTOR_MUTANTS: readonly Mutant[] = [
   {
     name: 'noadopt',
     what: "a collector does its own sweep where another's is published",
+    ground: { scene: 'collectors' },
     edits: [
       {
         file: PRUNE,
@@ -149,8 +151,8 @@ export const COLLECTOR_MUTANTS: readonly Mutant[] = [
       },
       {
         file: PRUNE,
-        find: 'const sweep = await readSweep(',
-        replace: 'const sweep = this.own ?? await readSweep(',
+        find: 'await this.#execute(generation, await readPendingSweep(',
+        replace: 'await this.#execute(generation, this.own ?? await readPendingSweep(',
       },
     ],
   },
@@ -210,6 +212,23 @@ export const COLLECTOR_MUTANTS: readonly Mutant[] = [
         replace: 'if (attempt > 0)',
       },
     ],
+  },
+  {
+    name: 'notidysettle',
+    what: 'the records of a session go before its snapshot is durable',
+    edits: [
+      { file: REMOVAL, find: 'await settle(objects.store, SNAPSHOTS_PREFIX, { signal });', replace: '' },
+    ],
+  },
+  {
+    name: 'cutcopies',
+    what: 'a copy in a pack that was cut counts like any other',
+    edits: [{ file: 'prune/usage.js', find: 'if (!whole) return RANK.cut;', replace: '' }],
+  },
+  {
+    name: 'nostop',
+    what: 'a live chunk of which no copy is seen does not stop a collector',
+    edits: [{ file: 'prune/usage.js', find: 'throw onMissing(first);', replace: 'continue;' }],
   },
   {
     name: 'condemnopen',

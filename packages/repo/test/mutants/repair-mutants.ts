@@ -10,7 +10,11 @@ export const REPAIR_MUTANTS: readonly Mutant[] = [
     name: 'besideprune',
     what: 'a repair begins while a prune is unfinished',
     edits: [
-      { file: 'repair/condemned-packs.js', find: 'if (idle) return;', replace: 'if (newest >= 0) return;' },
+      {
+        file: 'repair/pending-prune.js',
+        find: 'if (idle || (dryRun && !newestSwept))',
+        replace: 'if (newest >= 0)',
+      },
     ],
   },
   {
@@ -21,9 +25,9 @@ export const REPAIR_MUTANTS: readonly Mutant[] = [
       { file: INDEX, find: 'await this.#uploader?.finish();', replace: '' },
       {
         file: INDEX,
-        find: 'await removeSegments(store, session, replaced, this.#signal);',
+        find: 'await retireSegments(this.#context, ground, replaced, this.#signal);',
         replace:
-          'await removeSegments(store, session, replaced, this.#signal); await this.#uploader?.finish();',
+          'await retireSegments(this.#context, ground, replaced, this.#signal); await this.#uploader?.finish();',
       },
     ],
   },
@@ -39,9 +43,17 @@ export const REPAIR_MUTANTS: readonly Mutant[] = [
     ],
   },
   {
-    name: 'removefenced',
-    what: 'a repair that a prune has ended removes segments',
-    edits: [{ file: SEGMENTS, find: 'await assertNotFenced(store, session, signal);', replace: '' }],
+    name: 'nosweep',
+    what: 'a repair removes segments without a sweep',
+    edits: [
+      {
+        file: 'repair/retire-segments.js',
+        find: 'let generation = ground;',
+        replace: `for (const name of names) await context.store.delete(name, { signal });
+          let generation = ground;
+          if (generation >= 0) return [];`,
+      },
+    ],
   },
   {
     name: 'latesnapshots',

@@ -10,6 +10,7 @@ export const WRITER_MUTANTS: readonly Mutant[] = [
   {
     name: 'noreread',
     what: 'the generation is not read again after the intent',
+    ground: { scene: 'checkpoint' },
     edits: [{ file: SESSION, find: 'if (newest === generation)', replace: 'if (newest >= 0)' }],
   },
   {
@@ -32,17 +33,19 @@ export const WRITER_MUTANTS: readonly Mutant[] = [
   {
     name: 'trustfenced',
     what: 'writers believe segments of fenced sessions',
+    ground: { scene: 'zombie' },
     edits: [
       {
         file: CLAIMS,
-        find: "return (await trust.standing(session, signal)) !== 'fenced';",
-        replace: 'return true;',
+        find: "if ((await trust.standing(indexSessionOfName(stat.name), signal)) !== 'fenced')",
+        replace: 'if (stat !== undefined)',
       },
     ],
   },
   {
     name: 'earlyfences',
     what: 'writers list fences before the intent',
+    ground: { scene: 'zombie' },
     edits: [
       {
         file: 'backup/backup-sessions.js',
@@ -61,11 +64,14 @@ export const WRITER_MUTANTS: readonly Mutant[] = [
   {
     name: 'ignorecondemned',
     what: 'writers believe condemned packs',
-    edits: [{ file: CLAIMS, find: 'return new Set(idle ?', replace: 'return new Set(newest >= 0 ?' }],
+    edits: [
+      { file: CLAIMS, find: 'if (idle) return new Set();', replace: 'if (newest >= 0) return new Set();' },
+    ],
   },
   {
     name: 'latedone',
     what: 'writers look for `.done` after they have read the index',
+    ground: { scene: 'overtaken' },
     edits: [
       {
         file: CLAIMS,
@@ -99,6 +105,7 @@ export const WRITER_MUTANTS: readonly Mutant[] = [
   {
     name: 'keepclaims',
     what: 'after a checkpoint, the writer goes on with what it knew, whatever the generation',
+    ground: { scene: 'checkpoint' },
     edits: [
       {
         file: 'backup/backup-sessions.js',
@@ -110,6 +117,7 @@ export const WRITER_MUTANTS: readonly Mutant[] = [
   {
     name: 'freshbeats',
     what: 'a sign of life claims the newest generation',
+    ground: { scene: 'waiting' },
     edits: [
       {
         file: SESSION,

@@ -33,6 +33,14 @@ function blockOf(number: number): Uint8Array {
   return block
 }
 
+/** So many new blocks that workers wait for packs to be stored before they go on; without that there is no checkpoint. */
+const LONG_BLOCKS = 88
+
+/** An image that is long enough for a checkpoint, and ends like another. @param first number of its first block. */
+export function longImage(first: number, end: BlockImage): BlockImage {
+  return [...Array.from({ length: LONG_BLOCKS }, (_, i) => first + i), ...end]
+}
+
 /** Draws images, most of which share blocks with those before. */
 export class ImageMaker {
   readonly #random: RandomStream
@@ -54,6 +62,15 @@ export class ImageMaker {
     if (random.chance(this.#repeats)) return image
     for (let changes = random.between(1, 4); changes > 0; changes--) this.#change(image)
     return image.slice(0, MAX_BLOCKS)
+  }
+
+  /** Half of the time one that is long enough for a checkpoint. */
+  makeLong(known: readonly BlockImage[]): BlockImage {
+    const end = this.make(known).slice(-MAX_BLOCKS)
+    if (this.#random.chance(0.5)) return end
+    const first = this.#nextOwn
+    this.#nextOwn += LONG_BLOCKS
+    return longImage(first, end)
   }
 
   #fresh(): BlockImage {

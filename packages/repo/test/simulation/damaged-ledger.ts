@@ -58,26 +58,27 @@ export class DamagedLedger {
   }
 
   /** When all is quiet: what can be healed is healed, and nothing else was lost on the way. */
-  async conclude(store: Store): Promise<'healed' | 'blocked'> {
+  async conclude(store: Store): Promise<void> {
     await this.#assertReported(store)
     await using repo = await Repository.open(store, this.#options)
-    await this.#try(() => repo.prune(undefined, NO_WAIT))
-    if (!(await this.#try(() => repo.repairIndex()))) {
-      await this.verify(store)
-      return 'blocked'
-    }
+    const prune = (): Promise<boolean> => this.#try(() => repo.prune(undefined, NO_WAIT))
+    const repairPacks = (): Promise<boolean> => this.#try(() => repo.repairPacks({ workers: 0 }))
+    const repairIndex = (): Promise<boolean> => this.#try(() => repo.repairIndex())
+    await prune()
+    // What a prune that was cut off has stored may be damaged; then packs come first.
+    if (!(await repairIndex()) && !((await repairPacks()) && (await repairIndex())))
+      throw new Violation('The index cannot be repaired.')
     this.#indexIsDamaged = false
     const hurt = await this.verify(store)
     if (this.damages.every(({ kind }) => kind === 'index') && hurt[0] !== undefined)
       throw new Violation(`Only the index was damaged, and after its repair ${hurt[0].id} does not restore.`)
-    await this.#try(() => repo.prune(undefined, NO_WAIT))
+    await prune()
     await this.verify(store)
-    if (!(await this.#try(() => repo.repairPacks({ workers: 0 })))) return 'blocked'
+    if (!(await repairPacks())) throw new Violation('The packs cannot be repaired.')
     await this.#assertMarked(repo, await this.verify(store))
-    await this.#try(() => repo.prune(undefined, NO_WAIT))
+    await prune()
     for (const { id, name } of await this.verify(store)) await this.#heal(repo, id, name)
     await this.#assertHealed(store)
-    return 'healed'
   }
 
   async #restores(repo: Repository, { id, name, checkpoint }: Snapshot): Promise<boolean> {

@@ -47,8 +47,8 @@ export class Harm {
   }
 
   /** When all is quiet, what is left of the damages to come happens, and all that can be healed is. */
-  async conclude(): Promise<string> {
+  async conclude(): Promise<void> {
     while (this.#left > 0) await this.happen()
-    return await this.#judge.conclude(this.#medium.directly())
+    await this.#judge.conclude(this.#medium.directly())
   }
 }

@@ -98,7 +98,7 @@ class History {
     }
     this.world.adrift = []
     await this.world.aside(async () => {
-      if (this.#harm !== undefined) this.#count(await this.#harm.conclude())
+      if (this.#harm !== undefined) await this.#harm.conclude()
       else await concludeWith(this.#medium.directly(), openOptionsOf(this.#profile), this.#ledger)
     })
   }

@@ -1,14 +1,17 @@
 import { MemorySource } from '@platter/fs-adapters'
 import { Repository } from '@platter/repo'
-import { type BlockImage, bytesOf } from './block-images.ts'
+import { type BlockImage, bytesOf, longImage } from './block-images.ts'
 import { Ledger, Violation } from './ledger.ts'
 import { BucketMedium } from './medium.ts'
 import { openOptionsOf, settingsOf } from './profile.ts'
 import { RandomStream } from './random-stream.ts'
 import { type Actor, codeOf, World } from './world.ts'
 
-/** Who works until where: until it has passed as many gates more as a variable says, by its number, or to its end. */
-type Move = readonly [who: string, until: number | 'end']
+/**
+ * Who works until where: until it has passed as many gates more as a variable says, by its number; to its end; or until
+ * it has given a sign of life.
+ */
+type Move = readonly [who: string, until: number | 'end' | 'sign of life']
 
 /** What somebody does. */
 type Role =
@@ -30,14 +33,7 @@ const GONE: BlockImage = [...OLD.slice(0, 6), 20, 21, 22, 23, 24, 25]
 /** Needs some of what the forgotten one stored, so that a pack of that is partly needed. */
 const HALF: BlockImage = [...GONE.slice(6, 9), 70, 71, 72]
 const FRESH: BlockImage = [60, 61, 62, 63]
-/** Enough that is new for a pack, so that there is a checkpoint, and what a prune removes behind it. */
-const LONG: BlockImage = [
-  ...Array.from({ length: 24 }, (_, i) => 100 + i),
-  ...new Array<number>(24).fill(-1),
-  ...Array.from({ length: 24 }, (_, i) => 200 + i),
-  ...new Array<number>(24).fill(-1),
-  ...GONE,
-]
+const LONG: BlockImage = longImage(100, GONE)
 const IMPATIENT = { does: 'prune', patienceSeconds: 0 } as const satisfies Role
 const PATIENT: Role = { does: 'prune' }
 
@@ -83,6 +79,18 @@ const SCENES = {
       ['prune', 1],
       ['writer', 2],
       ['prune', 'end'],
+      ['next', 'end'],
+      ['writer', 'end'],
+    ],
+  },
+  /** A writer that lives, for which a collector waits. */
+  waiting: {
+    roles: { writer: { does: 'backup', image: GONE }, prune: PATIENT, next: PATIENT },
+    variables: [['writer']],
+    moves: [
+      ['writer', 0],
+      ['prune', 'end'],
+      ['writer', 'sign of life'],
       ['next', 'end'],
       ['writer', 'end'],
     ],
@@ -138,6 +146,7 @@ export interface SwitchPart {
 const GATE = /^(put|list|listed|delete) /
 /** Gates that an actor may have beyond those it has when it works alone. */
 const MORE_GATES = 6
+const HEARTBEAT_MILLIS = 300_000
 const OPTIONS = openOptionsOf({ encrypted: false })
 
 interface Base {
@@ -223,8 +232,10 @@ class Play {
   /** @throws Violation */
   async run(): Promise<this> {
     try {
-      for (const [who, until] of this.#scene.moves)
-        await this.#move(who, until === 'end' ? Number.POSITIVE_INFINITY : (this.#values[until] ?? 0))
+      for (const [who, until] of this.#scene.moves) {
+        if (until === 'sign of life') await this.#live(who)
+        else await this.#move(who, until === 'end' ? Number.POSITIVE_INFINITY : (this.#values[until] ?? 0))
+      }
       await this.world.aside(() => this.#ledger.verify(this.#medium.directly(), OPTIONS, false))
     } finally {
       this.world.leave()
@@ -246,6 +257,19 @@ class Play {
     if (outcome === undefined || 'value' in outcome) return
     if (codeOf(outcome.error) !== 'ERR_SESSION_FENCED')
       throw new Violation(`${who} failed: ${(outcome.error as Error).stack}`)
+  }
+
+  /** Lets time pass until a beat is due, and does nothing else for the actor but that. */
+  async #live(who: string): Promise<void> {
+    const actor = this.#actors.get(who)!
+    const others = new Set(actor.pending)
+    this.world.pass(HEARTBEAT_MILLIS)
+    this.world.ripen()
+    for (;;) {
+      const operation = actor.pending.find((pending) => !others.has(pending))
+      if (operation === undefined) return
+      await this.world.step(operation)
+    }
   }
 
   async #begin(who: string): Promise<Actor> {
