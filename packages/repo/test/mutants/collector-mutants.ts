@@ -216,6 +216,7 @@ export const COLLECTOR_MUTANTS: readonly Mutant[] = [
   {
     name: 'notidysettle',
     what: 'the records of a session go before its snapshot is durable',
+    ground: { test: 'prune.test.js' },
     edits: [
       { file: REMOVAL, find: 'await settle(objects.store, SNAPSHOTS_PREFIX, { signal });', replace: '' },
     ],
@@ -229,10 +230,5 @@ export const COLLECTOR_MUTANTS: readonly Mutant[] = [
     name: 'nostop',
     what: 'a live chunk of which no copy is seen does not stop a collector',
     edits: [{ file: 'prune/usage.js', find: 'throw onMissing(first);', replace: 'continue;' }],
-  },
-  {
-    name: 'condemnopen',
-    what: 'packs of open sessions are condemned',
-    edits: [{ file: 'prune/select-packs.js', find: "if (standing === 'open') return;", replace: '' }],
   },
 ]

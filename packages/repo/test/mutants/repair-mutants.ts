@@ -45,6 +45,7 @@ export const REPAIR_MUTANTS: readonly Mutant[] = [
   {
     name: 'nosweep',
     what: 'a repair removes segments without a sweep',
+    ground: { test: 'repair-races.test.js' },
     edits: [
       {
         file: 'repair/retire-segments.js',

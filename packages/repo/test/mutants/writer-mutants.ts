@@ -214,6 +214,7 @@ export const WRITER_MUTANTS: readonly Mutant[] = [
   {
     name: 'nobeats',
     what: 'a writer gives no sign of life',
+    ground: { scene: 'waiting' },
     edits: [{ file: SESSION, find: 'await this.#beat(signal);', replace: '' }],
   },
 ]

@@ -8,10 +8,10 @@ import { RandomStream } from './random-stream.ts'
 import { type Actor, codeOf, World } from './world.ts'
 
 /**
- * Who works until where: until it has passed as many gates more as a variable says, by its number; to its end; or until
- * it has given a sign of life.
+ * Who works until where: until it has passed as many gates more as a variable says, by its number; until it is about to
+ * do something; to its end; or until it has given a sign of life.
  */
-type Move = readonly [who: string, until: number | 'end' | 'sign of life']
+type Move = readonly [who: string, until: number | RegExp | 'end' | 'sign of life']
 
 /** What somebody does. */
 type Role =
@@ -66,16 +66,22 @@ const SCENES = {
       ['writer', 'end'],
     ],
   },
-  /** Prunes that begin and end at any place of a backup with checkpoints. */
+  /** Prunes that begin at any place near a checkpoint, and end at any other. */
   checkpoint: {
     roles: {
       writer: { does: 'backup', image: LONG, checkpointBytes: 1 },
       prune: PATIENT,
       next: PATIENT,
     },
-    variables: [['writer'], ['prune'], ['writer', 7]],
+    variables: [
+      ['writer', 8],
+      ['prune', 12],
+      ['writer', 8],
+    ],
     moves: [
+      ['writer', /^put index/],
       ['writer', 0],
+      ['prune', /^put gc/],
       ['prune', 1],
       ['writer', 2],
       ['prune', 'end'],
@@ -83,13 +89,18 @@ const SCENES = {
       ['writer', 'end'],
     ],
   },
-  /** A writer that lives, for which a collector waits. */
+  /** A writer that lives, for which collectors wait. */
   waiting: {
-    roles: { writer: { does: 'backup', image: GONE }, prune: PATIENT, next: PATIENT },
+    roles: {
+      writer: { does: 'backup', image: GONE },
+      prune: { does: 'prune', patienceSeconds: 600 },
+      next: { does: 'prune', patienceSeconds: 600 },
+    },
     variables: [['writer']],
     moves: [
       ['writer', 0],
       ['prune', 'end'],
+      ['writer', 'sign of life'],
       ['writer', 'sign of life'],
       ['next', 'end'],
       ['writer', 'end'],
@@ -98,8 +109,8 @@ const SCENES = {
   /** Two collectors at the same generation, one of whom does not repack. */
   collectors: {
     roles: {
-      first: IMPATIENT,
-      second: { ...IMPATIENT, maxRepackBytes: 0 },
+      first: { ...IMPATIENT, maxRepackBytes: 0 },
+      second: IMPATIENT,
       writer: { does: 'backup', image: GONE },
     },
     variables: [['first'], ['second']],
@@ -120,14 +131,13 @@ const SCENES = {
       third: IMPATIENT,
       writer: { does: 'backup', image: HALF },
     },
-    variables: [['first'], ['third']],
+    variables: [['first']],
     moves: [
       ['first', 0],
       ['second', 'end'],
       ['forget', 'end'],
-      ['third', 1],
-      ['first', 'end'],
       ['third', 'end'],
+      ['first', 'end'],
       ['writer', 'end'],
     ],
   },
@@ -144,7 +154,11 @@ export interface SwitchPart {
 
 /** Where actors can be switched: not at a reading of an object, which never changes. */
 const GATE = /^(put|list|listed|delete) /
-/** Gates that an actor may have beyond those it has when it works alone. */
+/** A prime that divides no number of ways to play a scene, so that each has its turn. */
+const STRIDE = 1_000_003
+/** More gates than any actor has. */
+const MANY_GATES = 1000
+/** Gates that an actor may have beyond those it has when it is not interrupted. */
 const MORE_GATES = 6
 const HEARTBEAT_MILLIS = 300_000
 const OPTIONS = openOptionsOf({ encrypted: false })
@@ -162,11 +176,13 @@ export async function* playScene({ scene: name, part, of }: SwitchPart): AsyncGe
 }> {
   const scene: Scene = SCENES[name]
   const base = await prepare()
-  const alone = await new Play(scene, base, []).run()
+  const everyGate = scene.variables.map(() => MANY_GATES)
+  const alone = await new Play(scene, base, everyGate).run()
   const bounds = scene.variables.map(([who, most]) => (most ?? alone.gates.get(who)! + MORE_GATES) + 1)
   const all = bounds.reduce((product, bound) => product * bound, 1)
-  for (let number = part; number < all; number += of) {
-    let rest = number
+  for (let turn = part; turn < all; turn += of) {
+    // In an order that soon has something of everything.
+    let rest = (turn * STRIDE) % all
     const values = bounds.map((bound) => {
       const value = rest % bound
       rest = Math.floor(rest / bound)
@@ -219,9 +235,11 @@ class Play {
   readonly #medium: BucketMedium
   readonly #ledger: Ledger
   readonly #actors = new Map<string, Actor>()
+  /** Those that had the time for a sign of life. */
+  readonly #living = new Set<string>()
 
   constructor(scene: Scene, { medium, ledger }: Base, values: readonly number[]) {
-    const number = values.reduce((sum, value) => 64 * sum + value, 2)
+    const number = values.reduce((sum, value) => 1024 * sum + value, 2)
     this.world = new World(number, false)
     this.#scene = scene
     this.#values = values
@@ -234,7 +252,7 @@ class Play {
     try {
       for (const [who, until] of this.#scene.moves) {
         if (until === 'sign of life') await this.#live(who)
-        else await this.#move(who, until === 'end' ? Number.POSITIVE_INFINITY : (this.#values[until] ?? 0))
+        else await this.#move(who, typeof until === 'number' ? (this.#values[until] ?? 0) : until)
       }
       await this.world.aside(() => this.#ledger.verify(this.#medium.directly(), OPTIONS, false))
     } finally {
@@ -243,19 +261,24 @@ class Play {
     return this
   }
 
-  async #move(who: string, gates: number): Promise<void> {
+  async #move(who: string, until: number | RegExp | 'end'): Promise<void> {
     const actor = this.#actors.get(who) ?? (await this.#begin(who))
-    for (let left = gates; actor.state === 'running'; ) {
+    for (
+      let left = typeof until === 'number' ? until : Number.POSITIVE_INFINITY;
+      actor.state === 'running';
+    ) {
       const operation = actor.pending[0]
       if (operation === undefined) throw new Error(`${who} waits for a timer.`)
       const isGate = GATE.test(operation.label)
       if (isGate && left-- === 0) return
+      if (until instanceof RegExp && until.test(operation.label)) return
       if (isGate) this.gates.set(who, this.gates.get(who)! + 1)
       await this.world.step(operation)
     }
     const { outcome } = actor
     if (outcome === undefined || 'value' in outcome) return
-    if (codeOf(outcome.error) !== 'ERR_SESSION_FENCED')
+    // Nobody takes it for dead that shows that it is alive.
+    if (this.#living.has(who) || codeOf(outcome.error) !== 'ERR_SESSION_FENCED')
       throw new Violation(`${who} failed: ${(outcome.error as Error).stack}`)
   }
 
@@ -268,6 +291,7 @@ class Play {
     for (;;) {
       const operation = actor.pending.find((pending) => !others.has(pending))
       if (operation === undefined) return
+      this.#living.add(who)
       await this.world.step(operation)
     }
   }
