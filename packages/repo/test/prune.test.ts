@@ -6,7 +6,7 @@ import {
   type SpaceReserve,
   type WritableStore,
 } from '@platter/core'
-import { MemorySource, MemoryStore } from '@platter/fs-adapters'
+import { LocalStore, MemorySource, MemoryStore } from '@platter/fs-adapters'
 import { FaultStore } from '@platter/fs-adapters/testing'
 import { type PruneOptions, type PruneReport, type Removal, Repository } from '@platter/repo'
 import { test } from 'tap'
@@ -29,6 +29,9 @@ import {
   sourceFrom,
 } from './adversity.ts'
 import { interruptedAt } from './interleaving.ts'
+import { Disk } from './simulation/disk.ts'
+import { DiskFileSystem, type Perform, STORE_PATH, systemError } from './simulation/disk-file-system.ts'
+import { RandomStream } from './simulation/random-stream.ts'
 
 /** Takes every writer that has not committed for dead at once. */
 const NOW: PruneOptions = { patienceSeconds: 0 }
@@ -211,6 +214,47 @@ test('a damaged blob is never moved', async (t) => {
   t.equal(report.packsKept, 1)
   t.ok((await objectNames(store, 'packs/')).includes(name))
   t.equal(await codeOf(restored(await Repository.open(store), id)), 'ERR_CORRUPT_BLOB')
+})
+
+test('of two copies, the one in a pack that was cut is not the one to be kept', async (t) => {
+  const original = new MemoryStore()
+  const image = noise('twice', 150_000)
+  await newRepository(original)
+  // Two backups at once: both find the data new, and store it.
+  const { store: slow } = interruptedAt(original, 12, async () => {
+    await backUp(await Repository.open(original), image, { name: 'second' })
+  })
+  await backUp(await Repository.open(slow), image, { name: 'first' })
+  const packs = await objectNames(original, 'packs/')
+  t.ok(packs.length >= 4, 'everything is there twice')
+  for (const name of packs) {
+    const store = await copyOf(original)
+    const bytes = await store.get(name)
+    await replaceObject(store, name, bytes.subarray(0, 100))
+    await (await Repository.open(store)).prune(undefined, { ...NOW, maxUnusedFraction: 0 })
+    const repo = await Repository.open(store)
+    for await (const { id } of repo.snapshots()) t.ok(sameBytes(await restored(repo, id), image), name)
+  }
+})
+
+test('what a session said goes only when its snapshot is durable', async (t) => {
+  const disk = new Disk()
+  let isFailing = false
+  const perform: Perform = async ({ label }, effect) => {
+    if (isFailing && label === 'sync snapshots') throw systemError('EIO', label)
+    return effect()
+  }
+  const open = (): Promise<Repository> =>
+    Repository.open(new LocalStore(STORE_PATH, { fileSystem: new DiskFileSystem(disk, perform, () => 0) }))
+  await newRepository(new LocalStore(STORE_PATH, { fileSystem: new DiskFileSystem(disk, perform, () => 0) }))
+  isFailing = true
+  // It stands, but not for long: the power fails.
+  t.equal(await codeOf(backUp(await open(), noise('a', 50_000))), 'ERR_STORE_IO')
+  isFailing = false
+  await (await open()).prune(undefined, NOW)
+  disk.losePower(new RandomStream(1))
+  const repo = await open()
+  t.equal((await collected(repo.snapshots())).length, 1, 'it was taken for committed')
 })
 
 /** A store with room for so many bytes, a part of which it can keep back. */

@@ -8,6 +8,8 @@ export interface PackFacts {
   readonly fileBytes: number
   /** It stands in the store. */
   readonly present: boolean
+  /** It is as long as the index says; one that is not has lost some of its blobs. */
+  readonly whole: boolean
   /** A repair has put it aside because it is damaged. */
   readonly quarantined: boolean
   /** The best standing among the sessions that list it; undefined when none does. */
@@ -38,6 +40,7 @@ export class PackTable {
       id,
       fileBytes,
       present: present.has(id),
+      whole: present.get(id) === fileBytes,
       quarantined: quarantined.has(id),
     })
     const numbers = new Map<PackId, number>()

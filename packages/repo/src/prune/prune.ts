@@ -249,7 +249,7 @@ class Prune {
 
   /** Removes what the commits of sessions have made worthless, and keeps space back again. */
   async #tidy(): Promise<void> {
-    await removeFinishedSessions(this.#context, this.#signal)
+    await removeFinishedSessions(this.#plain, this.#signal)
     const { store } = this.#plain
     if (!hasReserve(store)) return
     try {

@@ -1,8 +1,15 @@
-import type { PackId, Store } from '@platter/core'
+import { type PackId, type Store, settle } from '@platter/core'
 import type { Removal } from '../api/prune-types.ts'
 import { mapConcurrently } from '../concurrency/map-concurrently.ts'
 import { encodeDone, REMOVAL_REASONS, type SweepRecord } from '../format/gc-records.ts'
-import { gcName, PACKS_PREFIX, packIdOfName, packName, sessionName } from '../format/object-names.ts'
+import {
+  gcName,
+  PACKS_PREFIX,
+  packIdOfName,
+  packName,
+  SNAPSHOTS_PREFIX,
+  sessionName,
+} from '../format/object-names.ts'
 import type { SealedStore } from '../format/sealed-store.ts'
 import { SessionTrust } from '../gc/session-trust.ts'
 import { listIntents } from '../session/open-sessions.ts'
@@ -63,6 +70,9 @@ export async function removeFinishedSessions(
   const names = [...intents].flatMap(([session, numbers]) =>
     trust.isFinished(session) ? numbers.map((number) => sessionName(session, number)) : [],
   )
+  if (names.length === 0) return
+  // A session without record whose snapshot is lost when the power fails would count as open for ever.
+  await settle(objects.store, SNAPSHOTS_PREFIX, { signal })
   const remove = (name: string): Promise<void> => objects.store.delete(name, { signal })
   for await (const _ of mapConcurrently(names, CONCURRENCY, remove));
 }

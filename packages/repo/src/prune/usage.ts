@@ -15,11 +15,12 @@ export interface Usage {
 /** How well a copy can be relied on, by its pack. */
 const RANK = Object.freeze({
   absent: 0,
-  quarantined: 1,
-  fencedAndCondemned: 2,
-  fenced: 3,
-  condemned: 4,
-  trusted: 5,
+  cut: 1,
+  quarantined: 2,
+  fencedAndCondemned: 3,
+  fenced: 4,
+  condemned: 5,
+  trusted: 6,
 })
 
 /**
@@ -68,8 +69,10 @@ export function chooseKeepers(
 /** The rank of copies in each pack of the index. */
 function ranksOf({ table }: Survey, condemned: Uint8Array): Uint8Array {
   return Uint8Array.from(table.numberOf, (pack) => {
-    const { present, quarantined, standing } = table.packs[pack]!
+    const { present, whole, quarantined, standing } = table.packs[pack]!
     if (!present) return RANK.absent
+    // A copy in a whole pack must not go because there is another one that may not be there.
+    if (!whole) return RANK.cut
     if (quarantined) return RANK.quarantined
     if (standing === 'fenced') return condemned[pack] === 1 ? RANK.fencedAndCondemned : RANK.fenced
     return condemned[pack] === 1 ? RANK.condemned : RANK.trusted

@@ -33,13 +33,24 @@ function blockOf(number: number): Uint8Array {
   return block
 }
 
+/** So many new blocks that workers wait for packs to be stored before they go on; without that there is no checkpoint. */
+const LONG_BLOCKS = 88
+
+/** An image that is long enough for a checkpoint, and ends like another. @param first number of its first block. */
+export function longImage(first: number, end: BlockImage): BlockImage {
+  return [...Array.from({ length: LONG_BLOCKS }, (_, i) => first + i), ...end]
+}
+
 /** Draws images, most of which share blocks with those before. */
 export class ImageMaker {
   readonly #random: RandomStream
+  readonly #repeats: number
   #nextOwn = COMMON_BLOCKS
 
-  constructor(random: RandomStream) {
+  /** @param repeats that an image is the very same as one before. */
+  constructor(random: RandomStream, repeats = 0.3) {
     this.#random = random
+    this.#repeats = repeats
   }
 
   /** @param known images that the new one may be like. */
@@ -48,9 +59,18 @@ export class ImageMaker {
     if (known.length === 0 || random.chance(0.15)) return this.#fresh()
     const image = [...random.pick(known)]
     // The very same image relies on what is there for everything.
-    if (random.chance(0.3)) return image
+    if (random.chance(this.#repeats)) return image
     for (let changes = random.between(1, 4); changes > 0; changes--) this.#change(image)
     return image.slice(0, MAX_BLOCKS)
+  }
+
+  /** Half of the time one that is long enough for a checkpoint. */
+  makeLong(known: readonly BlockImage[]): BlockImage {
+    const end = this.make(known).slice(-MAX_BLOCKS)
+    if (this.#random.chance(0.5)) return end
+    const first = this.#nextOwn
+    this.#nextOwn += LONG_BLOCKS
+    return longImage(first, end)
   }
 
   #fresh(): BlockImage {

@@ -2,18 +2,22 @@ import { spawn } from 'node:child_process'
 import { createInterface } from 'node:readline'
 import { fileURLToPath } from 'node:url'
 import { bareNode } from '../bare-node.ts'
+import type { Plot } from './profile.ts'
 import type { SweepPart } from './sweep.ts'
+import type { SwitchPart } from './switches.ts'
 
 /** Seeds that one child process plays. */
 export interface SeedJob {
   readonly from: number
   readonly to: number
+  /** Only seeds whose history goes like this. */
+  readonly plot?: Plot | undefined
   /** Print what happens, step by step. */
   readonly trace?: boolean
 }
 
 /** What one child process does. */
-export type Job = SeedJob | { readonly sweep: SweepPart }
+export type Job = SeedJob | { readonly sweep: SweepPart } | { readonly switches: SwitchPart }
 
 /** A history that went wrong. */
 export interface Failure {
@@ -52,10 +56,10 @@ const HISTORIES_PER_CHILD = 500
 const CHILD = fileURLToPath(new URL('./child.js', import.meta.url))
 
 /** The histories of some seeds, in parts for child processes. */
-export function seedJobs({ from, to, trace }: SeedJob): Job[] {
+export function seedJobs({ from, to, plot, trace }: SeedJob): Job[] {
   const jobs: Job[] = []
   for (let at = from; at <= to; at += HISTORIES_PER_CHILD)
-    jobs.push({ from: at, to: Math.min(to, at + HISTORIES_PER_CHILD - 1), ...(trace ? { trace } : {}) })
+    jobs.push({ from: at, to: Math.min(to, at + HISTORIES_PER_CHILD - 1), plot, ...(trace ? { trace } : {}) })
   return jobs
 }
 

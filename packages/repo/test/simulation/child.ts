@@ -3,7 +3,9 @@
 
 import type { Failure, Job, SeedJob, Summary } from './campaign.ts'
 import { playHistory } from './history.ts'
+import { plotOf } from './profile.ts'
 import { crashesOf, Sweep, type SweepPart } from './sweep.ts'
+import { playScene, type SwitchPart } from './switches.ts'
 import { warmUp } from './warm-up.ts'
 
 const job = JSON.parse(process.argv[2]!) as Job
@@ -15,11 +17,13 @@ const counts: Record<string, number> = {}
 const summary = { histories: 0, steps: 0, hash: '', counts }
 await warmUp()
 if ('sweep' in job) await sweep(job.sweep)
+else if ('switches' in job) await switches(job.switches)
 else await play(job)
 print({ summary })
 
-async function play({ from, to, trace: keepTrace = false }: SeedJob): Promise<void> {
+async function play({ from, to, plot, trace: keepTrace = false }: SeedJob): Promise<void> {
   for (let seed = from; seed <= to; seed++) {
+    if (plot !== undefined && plotOf(seed) !== plot) continue
     const { problem, steps, hash, counts: added, trace } = await playHistory(seed, keepTrace)
     summary.histories++
     summary.steps += steps
@@ -43,6 +47,14 @@ async function sweep(part: SweepPart): Promise<void> {
       problem = (error as Error).stack ?? String(error)
     }
     tell(`${part.operation} on a ${part.medium}, ${JSON.stringify([first, second])}`, problem)
+  }
+}
+
+async function switches(part: SwitchPart): Promise<void> {
+  for await (const { where, problem, steps } of playScene(part)) {
+    summary.histories++
+    summary.steps += steps
+    tell(where, problem)
   }
 }
 

@@ -50,7 +50,7 @@ export async function runErrand(kind: ActorKind, errand: Errand): Promise<unknow
 
 async function backup(repo: Repository, errand: Errand, isLong: boolean): Promise<SnapshotId> {
   const { ledger, images, known, name, random } = errand
-  const image = images.make(known)
+  const image = isLong ? images.makeLong(known) : images.make(known)
   known.push(image)
   const attempt: Attempt = ledger.begin(name, bytesOf(image))
   try {

@@ -2,10 +2,20 @@ import { MemorySource } from '@platter/fs-adapters'
 import { Repository } from '@platter/repo'
 import { type BlockImage, bytesOf, ImageMaker } from './block-images.ts'
 import { runErrand } from './errands.ts'
+import { Harm } from './harm.ts'
 import { concludeWith, Ledger, Violation } from './ledger.ts'
 import { BucketMedium, DiskMedium, type Medium } from './medium.ts'
-import { type ActorKind, drawProfile, openOptionsOf, type Profile, settingsOf } from './profile.ts'
+import {
+  type ActorKind,
+  drawProfile,
+  openOptionsOf,
+  type Plot,
+  type Profile,
+  plotOf,
+  settingsOf,
+} from './profile.ts'
 import { RandomStream } from './random-stream.ts'
+import { playSleepers } from './sleepers.ts'
 import { type Actor, codeOf, type Fate, type Operation, World } from './world.ts'
 
 const HOUR_MILLIS = 3_600_000
@@ -48,10 +58,13 @@ const GATE =
 class History {
   readonly world: World
   readonly counts: Record<string, number> = {}
+  readonly #plot: Plot
   readonly #profile: Profile
   readonly #random: RandomStream
   readonly #medium: Medium
   readonly #ledger = new Ledger()
+  /** What damages objects, in a history where that happens. */
+  readonly #harm: Harm | undefined
   readonly #images: ImageMaker
   readonly #known: BlockImage[] = []
   readonly #judged = new Set<Actor>()
@@ -64,22 +77,30 @@ class History {
     this.world = new World(seed, keepTrace)
     this.#random = new RandomStream(seed, 1)
     this.#profile = drawProfile(new RandomStream(seed, 2))
-    this.#images = new ImageMaker(new RandomStream(seed, 3))
-    const Kind = this.#profile.medium === 'disk' ? DiskMedium : BucketMedium
-    this.#medium = new Kind(new RandomStream(seed, 4))
+    this.#plot = plotOf(seed)
+    this.#images = new ImageMaker(new RandomStream(seed, 3), this.#plot === 'sleepers' ? 0.7 : 0.3)
+    const random = new RandomStream(seed, 4)
+    const bucket = new BucketMedium(random)
+    const isDisk = this.#profile.medium === 'disk' && this.#plot !== 'damage'
+    this.#medium = isDisk ? new DiskMedium(random) : bucket
+    if (this.#plot === 'damage')
+      this.#harm = new Harm(bucket, this.#ledger, openOptionsOf(this.#profile), new RandomStream(seed, 5))
   }
 
   async run(): Promise<void> {
     await this.world.aside(() => this.#prepare())
-    for (let round = 1; round <= this.#profile.rounds; round++)
-      await this.#round(round === this.#profile.rounds)
+    if (this.#plot === 'sleepers') await this.#sleepers()
+    else
+      for (let round = 1; round <= this.#profile.rounds; round++)
+        await this.#round(round === this.#profile.rounds)
     for (const operation of [...this.world.adrift]) {
       if (this.#random.chance(0.5)) this.world.land(operation)
     }
     this.world.adrift = []
-    await this.world.aside(() =>
-      concludeWith(this.#medium.directly(), openOptionsOf(this.#profile), this.#ledger),
-    )
+    await this.world.aside(async () => {
+      if (this.#harm !== undefined) await this.#harm.conclude()
+      else await concludeWith(this.#medium.directly(), openOptionsOf(this.#profile), this.#ledger)
+    })
   }
 
   /** A repository with some snapshots, some of them forgotten. */
@@ -99,6 +120,16 @@ class History {
       await repo.forget(id)
       this.#ledger.forgotten.add(id)
     }
+  }
+
+  async #sleepers(): Promise<void> {
+    await playSleepers({
+      world: this.world,
+      random: this.#random,
+      spawn: (kind) => this.#spawn(kind),
+      judge: () => this.#judge(),
+      isGate: (label) => GATE.test(label),
+    })
   }
 
   async #round(isLast: boolean): Promise<void> {
@@ -134,6 +165,7 @@ class History {
     const { world } = this
     const profile = this.#profile
     const random = this.#random
+    if (this.#harm?.isDue() && (await world.aside(() => this.#harm!.happen()))) this.#count('damages')
     if (random.chance(profile.jump))
       world.pass(random.pick([1000, 20_000, 400_000, HOUR_MILLIS, 30 * HOUR_MILLIS, 3 * YEAR_MILLIS]))
     if (world.adrift.length > 0 && random.chance(profile.landLate)) world.land(random.pick(world.adrift))
@@ -183,11 +215,11 @@ class History {
     return operation.changes && random.chance(this.#profile.answerLater) ? 'answered later' : 'done'
   }
 
-  async #spawn(kind: ActorKind): Promise<void> {
+  async #spawn(kind: ActorKind): Promise<Actor> {
     const random = this.#random
     const name = `${kind} ${this.#names++}`
     this.#count(kind)
-    await this.world.spawn(name, kind, (actor) => {
+    return await this.world.spawn(name, kind, (actor) => {
       if (random.chance(this.#profile.wrongClock))
         actor.clockAheadMillis =
           random.pick([-1, 1]) * random.pick([60_000, HOUR_MILLIS, 30 * HOUR_MILLIS, 5 * YEAR_MILLIS])
@@ -222,6 +254,7 @@ class History {
       if (outcome.error instanceof Violation) throw outcome.error
       const code = codeOf(outcome.error)
       this.#count(code)
+      if (this.#harm?.hasHappened && /^ERR_(?!INTERNAL|DIGEST_)/.test(code)) continue
       if (!mayEndWith(kind as ActorKind, code, wasFailed || this.#profile.medium === 'disk'))
         throw new Violation(`${name} failed: ${outcome.error instanceof Error ? outcome.error.stack : code}`)
     }
@@ -234,7 +267,10 @@ class History {
     // What is on the disk must do as well as what is in its cache.
     if (this.#random.chance(0.5)) copy.losePower(this.#random)
     const store = copy.directly()
-    await this.world.aside(() => this.#ledger.verify(store, openOptionsOf(this.#profile), thoroughly))
+    await this.world.aside(async () => {
+      if (this.#harm?.hasHappened) await this.#harm.verify(store)
+      else await this.#ledger.verify(store, openOptionsOf(this.#profile), thoroughly)
+    })
   }
 
   #count(what: string): void {

@@ -100,7 +100,7 @@ export async function concludeWith(store: Store, options: OpenOptions, ledger: L
   }
 }
 
-async function pruneAll(repo: Repository): Promise<void> {
+export async function pruneAll(repo: Repository): Promise<void> {
   for (let attempt = 0; attempt < 6; attempt++) {
     const { outcome } = await repo.prune(undefined, { patienceSeconds: 0, maxUnusedFraction: 0 })
     if (outcome === 'nothing') return

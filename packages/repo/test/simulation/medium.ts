@@ -35,11 +35,25 @@ export class BucketMedium implements Medium {
     return new DirectStore(this.#bucket)
   }
 
-  copy(): BucketMedium {
-    return new BucketMedium(this.#random, this.#bucket.copy())
+  copy(random: RandomStream = this.#random): BucketMedium {
+    return new BucketMedium(random, this.#bucket.copy())
   }
 
   losePower(): void {}
+
+  names(): string[] {
+    return [...this.#bucket.objects.keys()]
+  }
+
+  read(name: string): Uint8Array {
+    return this.#bucket.objects.get(name)!
+  }
+
+  /** Damages an object, or takes it away, as no call does: a listing under way is as it would have been. */
+  alter(name: string, bytes: Uint8Array | undefined): void {
+    if (bytes === undefined) this.#bucket.objects.delete(name)
+    else this.#bucket.objects.set(name, bytes)
+  }
 }
 
 /** That a call which only looks is a step of its own; most others happen with the one before. */

@@ -15,6 +15,18 @@ export type ActorKind =
   | 'check'
   | 'keys'
 
+/**
+ * How a history goes: everybody at once; few who fall asleep while others work; or everybody at once, and objects are
+ * damaged meanwhile.
+ */
+export type Plot = 'storm' | 'sleepers' | 'damage'
+
+/** One history in four is one of sleepers, and one in eight one of damage. */
+export function plotOf(seed: number): Plot {
+  if (seed % 4 === 1) return 'sleepers'
+  return seed % 8 === 3 ? 'damage' : 'storm'
+}
+
 /** What kind of history a seed makes: how actors are interleaved, and what goes wrong how often. */
 export interface Profile {
   readonly medium: 'bucket' | 'disk'

@@ -1,6 +1,6 @@
 import { MemorySource } from '@platter/fs-adapters'
 import { type OpenOptions, Repository } from '@platter/repo'
-import { type BlockImage, bytesOf } from './block-images.ts'
+import { type BlockImage, bytesOf, longImage } from './block-images.ts'
 import { concludeWith, Ledger, Violation } from './ledger.ts'
 import { BucketMedium, DiskMedium, type Medium } from './medium.ts'
 import { KEY_FILE, openOptionsOf, settingsOf } from './profile.ts'
@@ -241,7 +241,7 @@ async function operate(
     case 'backup':
       return await backup(repo, ledger, name, NEW)
     case 'long backup':
-      return await backup(repo, ledger, name, NEW, 1)
+      return await backup(repo, ledger, name, longImage(100, NEW), 1)
     case 'forget': {
       const id = [...ledger.committed.keys()][1]!
       ledger.forgetBegun.add(id)

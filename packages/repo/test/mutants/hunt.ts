@@ -1,0 +1,87 @@
+import { spawn } from 'node:child_process'
+import { type Failure, type Job, runCampaign, seedJobs } from '../simulation/campaign.ts'
+import type { Plot } from '../simulation/profile.ts'
+import type { Ground, Mutant } from './mutant.ts'
+import { type MutatedCopy, makeCopy } from './mutated-copy.ts'
+
+export interface HuntOptions {
+  readonly firstSeed: number
+  /** Seeds after which a mutant counts as not caught. */
+  readonly maxSeeds: number
+  /** Only histories that go like this. */
+  readonly plot?: Plot | undefined
+  readonly jobs?: number
+}
+
+/** What became of the search for a mutant. */
+export interface Hunted {
+  readonly mutant: Mutant
+  /** What caught it; undefined when nothing did. */
+  readonly caughtBy: string | undefined
+  /** What went wrong then. */
+  readonly problem: string | undefined
+  /** Played until then; not known where a test file was run. */
+  readonly histories: number | undefined
+  readonly seconds: number
+}
+
+/** Runs code without a rule until something goes wrong. */
+export async function hunt(mutant: Mutant, options: HuntOptions): Promise<Hunted> {
+  await using copy = await makeCopy(mutant)
+  const started = performance.now()
+  const found = await huntIn(copy, mutant.ground, options)
+  return { mutant, ...found, seconds: (performance.now() - started) / 1000 }
+}
+
+/** Runs the unchanged code where a mutant was caught. @returns what went wrong; undefined when all went well. */
+export async function huntNothing(
+  ground: Ground | undefined,
+  options: HuntOptions,
+): Promise<string | undefined> {
+  await using copy = await makeCopy()
+  return (await huntIn(copy, ground, options)).problem
+}
+
+type Found = Pick<Hunted, 'caughtBy' | 'problem' | 'histories'>
+
+async function huntIn(
+  copy: MutatedCopy,
+  ground: Ground | undefined,
+  { firstSeed, maxSeeds, plot, jobs }: HuntOptions,
+): Promise<Found> {
+  if (ground !== undefined && 'test' in ground) return await runTest(copy, ground.test)
+  const work: Job[] =
+    ground === undefined
+      ? seedJobs({ from: firstSeed, to: firstSeed + maxSeeds - 1, plot })
+      : 'scene' in ground
+        ? [{ switches: { scene: ground.scene, part: 0, of: 1 } }]
+        : [{ sweep: { operation: ground.sweep, medium: 'disk', second: false, part: 0, of: 1 } }]
+  let first: Failure | undefined
+  const { histories } = await runCampaign(work, {
+    child: copy.testFile('simulation/child.js'),
+    stopAtFailure: true,
+    ...(jobs === undefined ? {} : { jobs }),
+    onFailure: (failure) => {
+      first ??= failure
+    },
+  })
+  const seed = first === undefined ? undefined : /^seed (\d+)$/.exec(first.history)?.[1]
+  return {
+    caughtBy: first?.history,
+    problem: first?.problem,
+    histories:
+      first === undefined ? histories : seed === undefined ? undefined : Number(seed) - firstSeed + 1,
+  }
+}
+
+async function runTest(copy: MutatedCopy, name: string): Promise<Found> {
+  const child = spawn(process.execPath, [copy.testFile(name)], { stdio: ['ignore', 'pipe', 'ignore'] })
+  let output = ''
+  child.stdout.on('data', (piece) => {
+    output += piece
+  })
+  const code = await new Promise<number | null>((resolve) => child.once('close', resolve))
+  if (code === 0) return { caughtBy: undefined, problem: undefined, histories: undefined }
+  const failed = /^ *not ok \d+ - (.*)$/m.exec(output)?.[1]
+  return { caughtBy: name, problem: failed ?? `It ended with ${code}.`, histories: undefined }
+}

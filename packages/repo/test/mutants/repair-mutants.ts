@@ -1,0 +1,87 @@
+import type { Mutant } from './mutant.ts'
+
+const PACKS = 'repair/repair-packs.js'
+const INDEX = 'repair/repair-index.js'
+const SEGMENTS = 'repair/index-segments.js'
+
+/** The rules of repairs, each taken out. */
+export const REPAIR_MUTANTS: readonly Mutant[] = [
+  {
+    name: 'besideprune',
+    what: 'a repair begins while a prune is unfinished',
+    edits: [
+      {
+        file: 'repair/pending-prune.js',
+        find: 'if (idle || (dryRun && !newestSwept))',
+        replace: 'if (newest >= 0)',
+      },
+    ],
+  },
+  {
+    name: 'earlyremoval',
+    what: 'a repair removes segments before their replacement is durable',
+    ground: { sweep: 'repair index' },
+    edits: [
+      { file: INDEX, find: 'await this.#uploader?.finish();', replace: '' },
+      {
+        file: INDEX,
+        find: 'await retireSegments(this.#context, ground, replaced, this.#signal);',
+        replace:
+          'await retireSegments(this.#context, ground, replaced, this.#signal); await this.#uploader?.finish();',
+      },
+    ],
+  },
+  {
+    name: 'marklosses',
+    what: 'a repair that a prune has ended marks what it misses as lost',
+    edits: [
+      {
+        file: PACKS,
+        find: 'if (session !== undefined) await assertNotFenced(store, session, this.#signal);',
+        replace: '',
+      },
+    ],
+  },
+  {
+    name: 'nosweep',
+    what: 'a repair removes segments without a sweep',
+    ground: { test: 'repair-races.test.js' },
+    edits: [
+      {
+        file: 'repair/retire-segments.js',
+        find: 'let generation = ground;',
+        replace: `for (const name of names) await context.store.delete(name, { signal });
+          let generation = ground;
+          if (generation >= 0) return [];`,
+      },
+    ],
+  },
+  {
+    name: 'latesnapshots',
+    what: 'a repair lists snapshots after the index',
+    edits: [
+      { file: PACKS, find: 'const ids = await catalog.ids(this.#signal);', replace: '' },
+      {
+        file: PACKS,
+        find: 'const { snapshots, unreadable } = await this.#snapshots(ids);',
+        replace: 'const { snapshots, unreadable } = await this.#snapshots(await catalog.ids(this.#signal));',
+      },
+    ],
+  },
+  {
+    name: 'nosettlepacks',
+    what: 'a repair lists packs that may not be durable',
+    edits: [
+      {
+        file: 'pack/list-packs.js',
+        find: 'for (const prefix of [PACKS_PREFIX, QUARANTINE_PREFIX]) await settle(store, prefix, { signal });',
+        replace: '',
+      },
+    ],
+  },
+  {
+    name: 'nosettleindex',
+    what: 'a repair takes for done what an earlier one did not make durable',
+    edits: [{ file: SEGMENTS, find: 'await settle(objects.store, INDEX_PREFIX, { signal });', replace: '' }],
+  },
+]
