@@ -1,7 +1,7 @@
 import type { ReadableStore, StoreCallOptions } from '@platter/core'
 import type { BlobEntry } from '../format/blob-entry.ts'
-import { packSuite } from '../format/pack-cipher.ts'
 import {
+  assertPackLength,
   PACK_HEADER_BYTES,
   PACK_TRAILER_BYTES,
   readPackDirectory,
@@ -23,15 +23,10 @@ export async function fetchPackDirectory(
   packKey: Uint8Array | undefined,
   options: StoreCallOptions,
 ): Promise<{ readonly salt: Uint8Array; readonly entries: BlobEntry[] }> {
-  const trailerAt = Math.max(0, sizeBytes - PACK_TRAILER_BYTES)
-  const trailer = readPackTrailer(
-    await store.getRange(name, trailerAt, sizeBytes - trailerAt, options),
-    sizeBytes,
-    name,
-    packSuite(packKey),
-  )
+  assertPackLength(sizeBytes, name)
   const header = await store.getRange(name, 0, PACK_HEADER_BYTES, options)
-  const { directoryOffset } = trailer
+  const trailer = await store.getRange(name, sizeBytes - PACK_TRAILER_BYTES, PACK_TRAILER_BYTES, options)
+  const { directoryOffset } = readPackTrailer(header, trailer, sizeBytes, name, packKey)
   const end = await store.getRange(name, directoryOffset, sizeBytes - directoryOffset, options)
   const entries = readPackDirectory(header, end, sizeBytes, name, packKey)
   return { salt: saltOfHeader(header).slice(), entries }
