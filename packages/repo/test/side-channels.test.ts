@@ -223,14 +223,27 @@ test('a pack that says where its directory is must be right about it', async (t)
     [64, 2 ** 32 - 1],
     [0, 0],
   ] as const
-  for (const [blobsEnd, directoryOffset] of lies) {
+  /** The pack with a trailer that says this, sealed and hashed as it should be. */
+  const forged = (blobsEnd: number, directoryOffset: number): Uint8Array => {
     const file = packOf(5, 1000)
     const cipher = packCipher(KEY, noise('salt', 32))
     const header = file.subarray(0, HEADER_BYTES)
-    const fields = Buffer.alloc(8)
-    fields.writeUInt32LE(blobsEnd, 0)
-    fields.writeUInt32LE(directoryOffset, 4)
-    cipher.sealPart('trailer', file, trailerAt, new Uint8Array(fields), [header])
+    const fields = file.subarray(trailerAt, trailerAt + 24)
+    const sealed = file.slice(directoryAt, trailerAt)
+    const directory = cipher.openPart('directory', directoryAt, sealed, [header, fields])!
+    const places = Buffer.alloc(8)
+    places.writeUInt32LE(blobsEnd, 0)
+    places.writeUInt32LE(directoryOffset, 4)
+    cipher.sealPart('trailer', file, trailerAt, new Uint8Array(places), [header])
+    cipher.sealPart('directory', file, directoryAt, directory, [header, fields])
+    const hash = createHasher().hashParts([header, file.subarray(directoryAt, trailerAt + 24)])
+    file.set(hash, trailerAt + 24)
+    return file
+  }
+  const right = forged(64 + 5 * 1016, directoryAt)
+  t.equal(verifiedEntries(idOf(right), right, KEY).length, 5)
+  for (const [blobsEnd, directoryOffset] of lies) {
+    const file = forged(blobsEnd, directoryOffset)
     const code = codeOfCall(() => verifiedEntries(idOf(file), file, KEY))
     t.equal(code, 'ERR_CORRUPT_PACK', `${blobsEnd}, ${directoryOffset}`)
   }
