@@ -17,6 +17,7 @@ export const RECORD_TYPE: Readonly<{
   done: 10
   damage: 16
   quarantine: 17
+  pin: 32
 }> = Object.freeze({
   config: 1,
   session: 2,
@@ -30,6 +31,7 @@ export const RECORD_TYPE: Readonly<{
   done: 10,
   damage: 16,
   quarantine: 17,
+  pin: 32,
 })
 export type RecordType = (typeof RECORD_TYPE)[keyof typeof RECORD_TYPE]
 
