@@ -6,6 +6,7 @@ import { type OpenOptions, Repository, type Warning } from '@platter/repo'
 import fc from 'fast-check'
 import { test } from 'tap'
 import { decodePin, encodePin, type PinnedKind, type PinState } from '../dist/pin/pin-state.js'
+import { PinnedState } from '../dist/pin/pinned-state.js'
 import {
   backUp,
   codeOf,
@@ -429,6 +430,35 @@ test('a pin that cannot be read or written', async (t) => {
   t.ok(decodePin(pin.bytes!, 'pin').objects.has(`snapshots/${id}`), 'made up for later')
   t.equal(await codeOf(open(store, lagging)), 'success', 'a pin that lags raises no alarm')
   t.ok(decodePin(lagging.bytes!, 'pin').objects.has(`snapshots/${id}`), 'and catches up')
+})
+
+test('what clients that share a pin come to know is all kept, and every kind of listing is compared', async (t) => {
+  const { store, pin, kept } = await victim()
+  const options = { accept: false, now: () => new Date(), onWarning: () => {} }
+  const [a, b] = await Promise.all([
+    PinnedState.load(store, pin, options),
+    PinnedState.load(store, pin, options),
+  ])
+  const names = ['a', 'b'].map((seed) => `forget/${Buffer.from(noise(seed, 16)).toString('hex')}`)
+  for (const [i, state] of [a, b].entries()) {
+    await state.store.get('config')
+    await state.verify(undefined)
+    t.equal(await state.store.putIfAbsent(names[i]!, [new Uint8Array(1)]), 'created')
+  }
+  for (const state of [a, b]) {
+    // Neither has listed what the other did.
+    await state.save()
+    t.ok(decodePin(pin.bytes!, 'pin').objects.size > 0)
+  }
+  for (const name of names) t.ok(decodePin(pin.bytes!, 'pin').objects.has(name))
+
+  await store.delete(`snapshots/${kept}`)
+  for (const prefix of ['', 'snapshots/'])
+    t.equal(await codeOf(collected(a.store.list(prefix))), 'ERR_ROLLBACK', `'${prefix}'`)
+  for (const prefix of ['forget/', 'keys/', 'gc/', 'packs/', 'index/'])
+    t.equal(await codeOf(collected(a.store.list(prefix))), 'success', prefix)
+  // What takes no part in it is not looked at, and who stops early has relied on no more than was given.
+  for await (const _ of a.store.list('snapshots/')) break
 })
 
 test('nothing new, nothing written', async (t) => {
