@@ -9,9 +9,11 @@ import {
   packIdFrom,
   paddedLength,
   RECORD_TYPE,
+  type ReadableStore,
   type Store,
 } from '@platter/core'
 import { MemoryStore } from '@platter/fs-adapters'
+import { Repository } from '@platter/repo'
 import fc from 'fast-check'
 import { test } from 'tap'
 import { BLOB_TYPE } from '../dist/format/blob-entry.js'
@@ -23,16 +25,20 @@ import { PackAssembler } from '../dist/pack/pack-assembler.js'
 import { verifiedEntries } from '../dist/pack/pack-uploader.js'
 import {
   backUp,
+  codeOf,
   codeOfCall,
   copyOf,
   ENCRYPTED,
+  KEY_FILE,
   keysOf,
   newRepository,
   noise,
   objectNames,
   openRepository,
   replaceObject,
+  restored,
   SETTINGS,
+  sameBytes,
 } from './adversity.ts'
 
 const KEY = noise('pack key', 32)
@@ -285,6 +291,113 @@ test('a prune leaves packs alone that are needed whole, however they were filled
   const plan = await repo.planPrune({ maxUnusedFraction: 0 })
   t.same(plan.packs, [])
   t.equal(plan.unusedFractionBefore, 0)
+})
+
+// --- reads -----------------------------------------------------------------------------------------------------
+
+const STEP = 64 * 1024
+
+interface SeenRead {
+  readonly name: string
+  readonly offset: number
+  readonly end: number
+  readonly fileBytes: number
+}
+
+/** A store that notes which ranges are read. */
+function watched(store: MemoryStore): { readonly store: ReadableStore; readonly reads: SeenRead[] } {
+  const reads: SeenRead[] = []
+  const getRange: ReadableStore['getRange'] = async (name, offset, length, options) => {
+    const fileBytes = (await store.stat(name))!.sizeBytes
+    reads.push({ name, offset, end: offset + length, fileBytes })
+    return await store.getRange(name, offset, length, options)
+  }
+  const readable: ReadableStore = {
+    label: 'watched',
+    get: store.get.bind(store),
+    getRange,
+    stat: store.stat.bind(store),
+    list: store.list.bind(store),
+    close: async () => {},
+  }
+  return { store: readable, reads }
+}
+
+/** Reads a repository in every way there is. */
+async function readAll(store: ReadableStore, isEncrypted: boolean): Promise<void> {
+  const repo = await Repository.open(store, isEncrypted ? { keyFile: KEY_FILE } : {})
+  await restored(repo, 'latest')
+  const image = await repo.openImage('latest')
+  for (const offset of [0, 70_001, 900_000, 1_315_000]) await image.read(offset, 5000)
+  await repo.check({ workers: 0, readData: { fraction: 0.1 } })
+  await repo.planPrune()
+  await repo.repairIndex({ dryRun: true })
+}
+
+test('what is read of encrypted packs begins and ends where it says nothing', async (t) => {
+  const image = noise('image', 2_000_000)
+  for (const isEncrypted of [true, false]) {
+    const inner = new MemoryStore()
+    const settings = { ...(isEncrypted ? ENCRYPTED : SETTINGS), packBytes: 1024 * 1024 }
+    await backUp(await newRepository(inner, settings), image)
+    const { store, reads } = watched(inner)
+    await readAll(store, isEncrypted)
+    const isHeader = ({ offset, end }: SeenRead): boolean => offset === 0 && end === HEADER_BYTES
+    const telling = reads.filter(
+      (read) =>
+        !isHeader(read) &&
+        (read.offset % STEP !== 0 || (read.end % STEP !== 0 && read.end !== read.fileBytes)),
+    )
+    t.ok(reads.length > 10, `${reads.length} reads`)
+    if (isEncrypted) t.same(telling, [])
+    else t.ok(telling.length > 10, 'without encryption no more is read than is needed')
+  }
+})
+
+test('repositories that differ a little are read alike', async (t) => {
+  const image = noise('image', 1_500_000)
+  const similar = image.slice()
+  // One chunk, behind all others that are read one by one, and not across a step.
+  similar.fill(7, 1_312_000, 1_313_000)
+  const seen: (readonly (readonly number[])[])[] = []
+  for (const bytes of [image, similar]) {
+    const inner = new MemoryStore()
+    let draws = 0
+    const random = (length: number): Uint8Array => noise(`draw ${draws++}`, length)
+    const chunker = { kind: 'fixed', minBytes: 16384, averageBytes: 16384, maxBytes: 16384 } as const
+    const regionBytes = 16 * 1024 * 1024
+    const settings = { ...ENCRYPTED, random, packBytes: 4 * 1024 * 1024, chunker, regionBytes }
+    await backUp(await newRepository(inner, settings), bytes)
+    const { store, reads } = watched(inner)
+    await readAll(store, true)
+    seen.push(reads.map(({ offset, end }) => [offset, end]).sort())
+  }
+  t.same(seen[0], seen[1])
+})
+
+test('a pack that lacks its end gives what it has, and does not learn what was wanted', async (t) => {
+  const inner = new MemoryStore()
+  const image = noise('image', 300_000)
+  await backUp(await newRepository(inner, { ...ENCRYPTED, packBytes: 1024 * 1024 }), image)
+  const { pack: packKey } = await keysOf(inner)
+  for (const name of await objectNames(inner, 'packs/')) {
+    const file = await inner.get(name)
+    const trailer = readPackTrailer(file.subarray(0, 64), file.subarray(-64), file.length, name, packKey)
+    if (trailer.blobsEnd < 100_000) continue
+    for (const [length, isWhole] of [
+      [trailer.blobsEnd + 1, true],
+      [trailer.blobsEnd - 1, false],
+    ] as const) {
+      const copy = await copyOf(inner)
+      await replaceObject(copy, name, file.slice(0, length))
+      const { store, reads } = watched(copy)
+      const repo = await Repository.open(store, { keyFile: KEY_FILE })
+      if (isWhole) t.ok(sameBytes(await restored(repo, 'latest'), image))
+      else t.match(await codeOf(restored(repo, 'latest')), /^ERR_CORRUPT_/)
+      for (const { offset, end, fileBytes } of reads)
+        t.ok(offset % STEP === 0 && (end % STEP === 0 || end >= fileBytes), 'up to its end, or to a step')
+    }
+  }
 })
 
 // --- the format, frozen ----------------------------------------------------------------------------------------

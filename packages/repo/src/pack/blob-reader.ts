@@ -5,7 +5,7 @@ import { BLOB_TYPE, type BlobEntry, type BlobType } from '../format/blob-entry.t
 import { packName } from '../format/object-names.ts'
 import type { BlobLocation, ChunkIndex } from '../index/chunk-index.ts'
 import { BlobOpener, type OpenedBlob } from './blob-opener.ts'
-import { readPackRange } from './read-pack-range.ts'
+import { readPackRange, readStepBytes } from './read-pack-range.ts'
 
 /** Reads under way at once when many blobs are read. */
 const CONCURRENCY = 4
@@ -32,6 +32,7 @@ export class BlobReader {
   readonly #chunkHasher: Hasher
   readonly #nodeHasher: Hasher
   readonly #opener: BlobOpener
+  readonly #stepBytes: number
   readonly #loadIndex: (() => Promise<ChunkIndex>) | undefined
   #index: ChunkIndex
   #loading: Promise<ChunkIndex> | undefined
@@ -49,6 +50,7 @@ export class BlobReader {
     this.#chunkHasher = createHasher(keys.chunkId)
     this.#nodeHasher = createHasher(keys.nodeId)
     this.#opener = new BlobOpener(keys.pack)
+    this.#stepBytes = readStepBytes(keys.pack)
   }
 
   /** The index as it was read last. */
@@ -93,11 +95,11 @@ export class BlobReader {
     const readRun = async (run: typeof found): Promise<void> => {
       const first = run[0]!.place
       const last = run[run.length - 1]!.place
-      const name = packName(index.packs[first.pack]!.id)
+      const pack = index.packs[first.pack]!
       const length = last.offset + last.storedBytes - first.offset
       try {
         const options = signal === undefined ? {} : { signal }
-        const bytes = await readPackRange(this.#store, name, first.offset, length, options)
+        const bytes = await readPackRange(this.#store, pack, first.offset, length, this.#stepBytes, options)
         for (const { number, place } of run) {
           const from = place.offset - first.offset
           const sealed = bytes.subarray(from, from + place.storedBytes)
@@ -175,12 +177,12 @@ export class BlobReader {
     open: Open<Opened>,
   ): Promise<Opened> {
     const place = index.location(entry)
-    const name = packName(index.packs[place.pack]!.id)
     const sealed = await readPackRange(
       this.#store,
-      name,
+      index.packs[place.pack]!,
       place.offset,
       place.storedBytes,
+      this.#stepBytes,
       signal === undefined ? {} : { signal },
     )
     return this.#openAt(index, id, type, place, sealed, open)

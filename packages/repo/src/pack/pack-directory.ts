@@ -8,6 +8,7 @@ import {
   readPackTrailer,
   saltOfHeader,
 } from '../format/pack-file.ts'
+import { readStepBytes, widened } from './read-pack-range.ts'
 
 /**
  * Reads directory and salt of a pack from the store, verified; the blobs are not read.
@@ -24,10 +25,18 @@ export async function fetchPackDirectory(
   options: StoreCallOptions,
 ): Promise<{ readonly salt: Uint8Array; readonly entries: BlobEntry[] }> {
   assertPackLength(sizeBytes, name)
+  const stepBytes = readStepBytes(packKey)
+  const read = async (from: number, to: number): Promise<{ start: number; bytes: Uint8Array }> => {
+    const { start, end } = widened(from, to, sizeBytes, stepBytes)
+    return { start, bytes: await store.getRange(name, start, end - start, options) }
+  }
   const header = await store.getRange(name, 0, PACK_HEADER_BYTES, options)
-  const trailer = await store.getRange(name, sizeBytes - PACK_TRAILER_BYTES, PACK_TRAILER_BYTES, options)
+  const trailerAt = sizeBytes - PACK_TRAILER_BYTES
+  let tail = await read(trailerAt, sizeBytes)
+  const trailer = tail.bytes.subarray(trailerAt - tail.start)
   const { directoryOffset } = readPackTrailer(header, trailer, sizeBytes, name, packKey)
-  const end = await store.getRange(name, directoryOffset, sizeBytes - directoryOffset, options)
+  if (directoryOffset < tail.start) tail = await read(directoryOffset, sizeBytes)
+  const end = tail.bytes.subarray(directoryOffset - tail.start)
   const entries = readPackDirectory(header, end, sizeBytes, name, packKey)
   return { salt: saltOfHeader(header).slice(), entries }
 }
