@@ -8,6 +8,7 @@ import { diff } from './commands/diff.ts'
 import { forget } from './commands/forget.ts'
 import { init } from './commands/init.ts'
 import { keyAdd, keyChange, keyList, keyRemove } from './commands/key.ts'
+import { pinAccept } from './commands/pin.ts'
 import { prune } from './commands/prune.ts'
 import { repair } from './commands/repair.ts'
 import { restore } from './commands/restore.ts'
@@ -40,6 +41,7 @@ const COMMANDS: readonly Command[] = [
   keyAdd,
   keyChange,
   keyRemove,
+  pinAccept,
 ]
 
 /**

@@ -32,6 +32,10 @@ export type ErrorCode =
   | 'ERR_SESSION_FENCED'
   | 'ERR_PRUNE_UNFINISHED'
   | 'ERR_WORKER_FAILED'
+  // pins
+  | 'ERR_ROLLBACK'
+  | 'ERR_CORRUPT_PIN'
+  | 'ERR_PIN_IO'
   // keys
   | 'ERR_KEY_REQUIRED'
   | 'ERR_NOT_ENCRYPTED'
@@ -76,6 +80,8 @@ export interface ErrorDetails {
   readonly actual?: string | number
   /** Error code of the operating system, such as `ENOSPC`. */
   readonly systemCode?: string
+  /** Names of all store objects concerned, where there are several. */
+  readonly objects?: readonly string[]
   /** Ids that fit an ambiguous reference. */
   readonly candidates?: readonly string[]
   readonly cause?: unknown

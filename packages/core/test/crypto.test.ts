@@ -176,7 +176,7 @@ test('an encrypted record opens under its own name, type and key only', async (t
   const payload = noise('payload', 100)
   const record = sealed(records, RECORD_TYPE.snapshot, NAME, payload)
   t.ok(same(records.open(RECORD_TYPE.snapshot, NAME, record), payload))
-  t.ok(record.length === 16 + 32 + 100 + 16)
+  t.equal(record.length, 256, 'filled up')
   t.notOk(Buffer.from(record).includes(Buffer.from(payload.subarray(0, 16))), 'nothing of it is readable')
   t.notOk(same(record, sealed(records, RECORD_TYPE.snapshot, NAME, payload)), 'never sealed alike')
   t.ok(

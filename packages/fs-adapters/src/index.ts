@@ -1,4 +1,5 @@
 export { Overlay, type OverlayOptions } from './overlay/overlay.ts'
+export { PinFile } from './pin/pin-file.ts'
 export { BlockDeviceSource, type BlockDeviceSourceOptions } from './sources/block-device-source.ts'
 export { FileSource, type FileSourceOptions } from './sources/file-source.ts'
 export { type ImageSourceOptions, imageSource } from './sources/image-source.ts'

@@ -47,6 +47,7 @@ import type { ChunkIndex } from './index/chunk-index.ts'
 import { type LoadedIndex, loadChunkIndex } from './index/load-index.ts'
 import { RepositoryKeySlots } from './keys/repository-key-slots.ts'
 import { BlobReader } from './pack/blob-reader.ts'
+import { PinnedState } from './pin/pinned-state.ts'
 import { pruneSettings } from './prune/options.ts'
 import { makePlan } from './prune/plan.ts'
 import { prune } from './prune/prune.ts'
@@ -83,9 +84,10 @@ export class Repository implements AsyncDisposable {
   readonly #records: RecordSealer
   readonly #config: RepositoryConfig
   readonly #keys: RepositoryKeys
-  readonly #options: Omit<OpenOptions, 'passphrase' | 'keyFile'>
+  readonly #options: Omit<OpenOptions, 'passphrase' | 'keyFile' | 'pin' | 'acceptRollback'>
   readonly #keySlots: RepositoryKeySlots | undefined
   readonly #catalog: SnapshotCatalog
+  readonly #pinned: PinnedState | undefined
   #index: LoadedIndex | undefined
   readonly #closing = new AbortController()
 
@@ -94,7 +96,9 @@ export class Repository implements AsyncDisposable {
     config: RepositoryConfig,
     slot: KeySlotId | undefined,
     { passphrase: _passphrase, keyFile: _keyFile, ...options }: OpenOptions,
+    pinned: PinnedState | undefined,
   ) {
+    this.#pinned = pinned
     this.#store = store
     this.#config = config
     this.#keys = deriveRepositoryKeys(config)
@@ -133,11 +137,20 @@ export class Repository implements AsyncDisposable {
    *
    * @throws ERR_REPOSITORY_NOT_FOUND, ERR_KEY_REQUIRED, ERR_WRONG_PASSPHRASE, ERR_NO_KEY_SLOT, ERR_CORRUPT_KEY_SLOT,
    * ERR_KEY_SLOT_PARAMETERS, ERR_NOT_ENCRYPTED when a credential is given that the repository has no use for,
-   * ERR_CORRUPT_CONFIG, ERR_UNSUPPORTED_VERSION, ERR_UNSUPPORTED_FEATURE, and what the store throws.
+   * ERR_CORRUPT_CONFIG, ERR_UNSUPPORTED_VERSION, ERR_UNSUPPORTED_FEATURE, and what the store throws. With a pin also
+   * ERR_ROLLBACK, as does any later call that lists what the pin remembers; ERR_CORRUPT_PIN, ERR_PIN_IO.
    */
   static async open(store: ReadableStore, options: OpenOptions = {}): Promise<Repository> {
-    const { config, slot } = await readConfig(store, options, signalOf(options))
-    return new Repository(store, config, slot, options)
+    const pinned = await pinnedState(store, options)
+    const seen = pinned?.store ?? store
+    const { config, slot } = await readConfig(seen, options, signalOf(options))
+    try {
+      await pinned?.verify(options.signal)
+    } catch (error) {
+      config.secret.fill(0)
+      throw error
+    }
+    return new Repository(seen, config, slot, options, pinned)
   }
 
   get id(): RepositoryId {
@@ -370,6 +383,7 @@ export class Repository implements AsyncDisposable {
     const objects = { store, records: this.#records }
     const id = await this.#catalog.resolveId(reference, signal)
     await writeTombstone(objects, id, signal)
+    await this.#pinned?.saveOrWarn()
     return id
   }
 
@@ -416,7 +430,11 @@ export class Repository implements AsyncDisposable {
   ): Promise<SnapshotId[]> {
     const objects = { store: this.#writable(), records: this.#records }
     const signal = this.#signal(options.signal)
-    return await applyForget(this.#catalog, plan, (id) => writeTombstone(objects, id, signal), signal)
+    try {
+      return await applyForget(this.#catalog, plan, (id) => writeTombstone(objects, id, signal), signal)
+    } finally {
+      await this.#pinned?.saveOrWarn()
+    }
   }
 
   /**
@@ -473,6 +491,7 @@ export class Repository implements AsyncDisposable {
     this.#closing.abort(new PlatterError('ERR_CLOSED', 'The repository has been closed.'))
     this.#index = undefined
     for (const key of [...Object.values(this.#keys), this.#config.secret]) key?.fill(0)
+    await this.#pinned?.saveOrWarn()
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -570,6 +589,12 @@ export class Repository implements AsyncDisposable {
 
 function sourceOf(source: BlockSource | undefined): HealSource | undefined {
   return source === undefined ? undefined : { kind: 'source', source }
+}
+
+/** What holds the store to what was seen of it before, where there is a pin. */
+async function pinnedState(store: ReadableStore, options: OpenOptions): Promise<PinnedState | undefined> {
+  const { pin, acceptRollback: accept = false, now = () => new Date(), onWarning = () => undefined } = options
+  return pin === undefined ? undefined : await PinnedState.load(store, pin, { accept, now, onWarning })
 }
 
 function signalOf(options: { readonly signal?: AbortSignal }): { readonly signal?: AbortSignal } {

@@ -11,6 +11,9 @@ import {
 import { MemorySource, MemoryStore, MemoryTarget } from '@platter/fs-adapters'
 import { type BackupOptions, type InitOptions, Repository, type Snapshot } from '@platter/repo'
 import type { Test } from 'tap'
+import { decodeConfig, type EncryptedConfig, openConfig } from '../dist/config/config-record.js'
+import { deriveRepositoryKeys, type RepositoryKeys } from '../dist/config/repository-keys.js'
+import { unlock } from '../dist/keys/unlock.js'
 
 /** Small regions and packs, so that a small image has many of each. */
 export const SETTINGS: InitOptions = Object.freeze({
@@ -116,6 +119,13 @@ export async function objectNames(store: Store, prefix = ''): Promise<string[]> 
   const names: string[] = []
   for await (const { name } of store.list(prefix)) names.push(name)
   return names.sort()
+}
+
+/** The keys of an encrypted repository that `KEY_FILE` opens. */
+export async function keysOf(store: Store): Promise<RepositoryKeys> {
+  const config = decodeConfig(await store.get('config')) as EncryptedConfig
+  const { master } = await unlock(store, config.id, { keyFile: KEY_FILE }, {})
+  return deriveRepositoryKeys(openConfig(config, master))
 }
 
 /** A store with the same objects. */

@@ -5,8 +5,11 @@ import { runSweep } from './damage-sweep/sweep.ts'
 import { makeVictim } from './damage-sweep/victim.ts'
 
 const IS_LONG = process.env.PLATTER_LONG_TESTS === '1'
-/** One alteration in so many. Prime to 8, so that every place within a byte comes up. */
-const STRIDE = IS_LONG ? 1 : 149
+/**
+ * One alteration in so many. Prime to 8, so that every place within a byte comes up. Encrypted objects are filled up to
+ * several times their length.
+ */
+const strideOf = (isEncrypted: boolean): number => (IS_LONG ? 1 : isEncrypted ? 401 : 149)
 
 /**
  * Objects whose absence nothing in the repository tells of: no other object names them, or what does may be ahead of
@@ -45,7 +48,7 @@ for (const isEncrypted of [true, false]) {
   }, async (t) => {
     const { tried, wrong } = await runSweep({
       isEncrypted,
-      stride: STRIDE,
+      stride: strideOf(isEncrypted),
       onProblem: (what, problem) => t.fail(`${what}: ${problem}`),
       onUnseen: (kind, object) => {
         if (kind !== 'gone' || !UNTOLD.test(object)) t.fail(`${kind} of ${object} was not found`)

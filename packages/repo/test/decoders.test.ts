@@ -8,7 +8,6 @@ import {
   RECORD_TYPE,
   type RecordType,
   type SnapshotId,
-  SUITE,
   sealRecord,
 } from '@platter/core'
 import { MemoryStore } from '@platter/fs-adapters'
@@ -299,7 +298,7 @@ test('what is no fence is not taken for one', async (t) => {
 test('a pack with a wrong directory under a right hash', { timeout: 60_000 }, async (t) => {
   const file = await store.get(PACK)
   const header = file.subarray(0, 64)
-  const { directoryOffset } = readPackTrailer(file.subarray(-64), file.length, PACK, SUITE.none)
+  const { directoryOffset } = readPackTrailer(header, file.subarray(-64), file.length, PACK, undefined)
   const end = file.subarray(directoryOffset)
   const hasher = createHasher()
   /** Directory and trailer with a hash that fits. */

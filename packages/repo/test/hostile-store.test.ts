@@ -5,7 +5,6 @@ import { MemoryStore } from '@platter/fs-adapters'
 import { Repository } from '@platter/repo'
 import { type Test, test } from 'tap'
 import { decodeConfig, type EncryptedConfig, openConfig } from '../dist/config/config-record.js'
-import { deriveRepositoryKeys, type RepositoryKeys } from '../dist/config/repository-keys.js'
 import { encodeIndexSegment } from '../dist/format/index-segment.js'
 import { packCipher } from '../dist/format/pack-cipher.js'
 import { PACK_HEADER_BYTES } from '../dist/format/pack-file.js'
@@ -18,6 +17,7 @@ import {
   diskImage,
   ENCRYPTED,
   KEY_FILE,
+  keysOf,
   newRepository,
   noise,
   objectNames,
@@ -82,12 +82,6 @@ function flipped(bytes: Uint8Array, bit: number): Uint8Array {
   const altered = bytes.slice()
   altered[bit >> 3]! ^= 1 << (bit & 7)
   return altered
-}
-
-async function keysOf(store: Store): Promise<RepositoryKeys> {
-  const config = decodeConfig(await store.get('config')) as EncryptedConfig
-  const { master } = await unlock(store, config.id, { keyFile: KEY_FILE }, {})
-  return deriveRepositoryKeys(openConfig(config, master))
 }
 
 test('nothing of an image, its name or its chunks is readable in the store', async (t) => {

@@ -876,9 +876,16 @@ test('packs give back what was put into them', async (t) => {
       if (fileBytes !== PACK_HEADER_BYTES + total + packEndBytes(list.length, SUITE.none))
         throw new Error('wrong length')
       const name = `packs/${id.slice(0, 2)}/${id}`
-      const trailer = readPackTrailer(file.slice(fileBytes - PACK_TRAILER_BYTES), fileBytes, name, SUITE.none)
+      const header = file.slice(0, PACK_HEADER_BYTES)
+      const trailer = readPackTrailer(
+        header,
+        file.slice(fileBytes - PACK_TRAILER_BYTES),
+        fileBytes,
+        name,
+        undefined,
+      )
       const entries = readPackDirectory(
-        file.slice(0, PACK_HEADER_BYTES),
+        header,
         file.slice(trailer.directoryOffset),
         fileBytes,
         name,

@@ -8,6 +8,7 @@ import { kdfOption } from '../io.ts'
 import { chunkerOption } from '../repository/chunker-presets.ts'
 import { firstCredentials, KEY_OPTIONS } from '../repository/credentials.ts'
 import { assertEmptyOrRepository, missingFolders, removeEmptyFolders } from '../repository/new-folder.ts'
+import { givenPin } from '../repository/pin.ts'
 
 export const init: Command = {
   name: 'init',
@@ -37,8 +38,10 @@ export const init: Command = {
     const id = await create(path, isPlain, { ...credentials, ...kdfOption(io) }, options.text('chunker'))
     io.signal.throwIfAborted()
 
+    const pin = givenPin(call)
     await using repository = await Repository.open(new LocalStore(path), {
       ...credentials,
+      ...(pin === undefined ? {} : { pin }),
       signal: io.signal,
     })
     const { chunker, crypto } = repository

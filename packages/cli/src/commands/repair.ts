@@ -14,8 +14,8 @@ import { formatBytes, formatDuration, formatItems } from '../format/amounts.ts'
 import { printable } from '../format/printable.ts'
 import { rangeText, shortId } from '../format/snapshot-text.ts'
 import type { ProgressView } from '../output/progress-view.ts'
-import { FROM_KEY_OPTIONS, fromCredentials, KEY_OPTIONS } from '../repository/credentials.ts'
-import { openRepository } from '../repository/open-repository.ts'
+import { FROM_KEY_OPTIONS, KEY_OPTIONS } from '../repository/credentials.ts'
+import { openRepository, openSecondRepository } from '../repository/open-repository.ts'
 import { assertSourceOutside } from '../repository/placement.ts'
 
 export const repair: Command = {
@@ -96,9 +96,7 @@ async function openFrom(path: string | undefined, repository: string, call: Call
   await assertSourceOutside(path, repository)
   const facts = await stat(path).catch(() => undefined)
   const opened =
-    facts?.isDirectory() === true
-      ? await openRepository(path, call, {}, fromCredentials)
-      : await openSource(path)
+    facts?.isDirectory() === true ? await openSecondRepository(path, call) : await openSource(path)
   return { opened, [Symbol.asyncDispose]: () => opened[Symbol.asyncDispose]() }
 }
 

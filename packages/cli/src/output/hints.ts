@@ -20,6 +20,9 @@ const HINTS: Partial<Record<ErrorCode, string>> = {
     'If it never was encrypted, leave --passphrase-file and --key-file out, and PLATTER_PASSPHRASE_FILE unset.',
   ERR_WRONG_PASSPHRASE:
     'Mind capitals and the keyboard layout; a file must hold the passphrase and nothing else.',
+  ERR_ROLLBACK:
+    'If you set it back yourself: platter pin accept REPO. Each repository needs a pin file of its own.',
+  ERR_CORRUPT_PIN: 'platter pin accept REPO makes it anew from what the repository shows now.',
   ERR_LAST_KEY_SLOT: 'platter key add REPO adds another; platter key change REPO replaces it.',
   ERR_UNSUPPORTED_VERSION: 'A newer platter wrote it; use that version or a later one.',
   ERR_UNSUPPORTED_FEATURE: 'A newer platter wrote it; use that version or a later one.',

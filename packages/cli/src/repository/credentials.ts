@@ -13,6 +13,11 @@ export const KEY_OPTIONS: OptionTable = {
     help: 'Passphrase of the repository (default: $PLATTER_PASSPHRASE_FILE, or it is asked for).',
   },
   'key-file': { kind: 'value', placeholder: 'FILE', help: 'Key file of the repository.' },
+  'pin-file': {
+    kind: 'value',
+    placeholder: 'FILE',
+    help: 'Remember in FILE what was seen, and stop if the repository was set back (default: $PLATTER_PIN_FILE).',
+  },
 }
 
 /** What a command takes that makes a key slot. */

@@ -18,6 +18,7 @@ export const RECORD_TYPE: Readonly<{
   damage: 16
   quarantine: 17
   keyRemoval: 18
+  pin: 32
 }> = Object.freeze({
   config: 1,
   session: 2,
@@ -32,6 +33,7 @@ export const RECORD_TYPE: Readonly<{
   damage: 16,
   quarantine: 17,
   keyRemoval: 18,
+  pin: 32,
 })
 export type RecordType = (typeof RECORD_TYPE)[keyof typeof RECORD_TYPE]
 

@@ -1,4 +1,4 @@
-import type { CodecName, RandomSource, SuiteName } from '@platter/core'
+import type { CodecName, RandomSource, StatePin, SuiteName } from '@platter/core'
 import type { ChunkerSettings } from '../config/repository-config.ts'
 import type { Credentials } from '../keys/credential.ts'
 import type { ScryptParameters } from '../keys/scrypt.ts'
@@ -39,6 +39,16 @@ export interface OpenOptions extends Credentials {
    * and codecs: one in sixteen (the default), or all.
    */
   readonly verifyCompression?: 'sample' | 'all'
+  /**
+   * Where this client keeps what it has seen of the repository. With it, a store that takes snapshots away, that shows an
+   * earlier state or another repository, or that brings a removed key slot back, is found out: ERR_ROLLBACK.
+   */
+  readonly pin?: StatePin
+  /**
+   * Makes the pin anew from what the store shows now, whatever was seen before; `onWarning` is told what differs. For
+   * people who know why it differs. Default false.
+   */
+  readonly acceptRollback?: boolean
   readonly onWarning?: (warning: Warning) => void
   /** Clock of snapshot times. */
   readonly now?: () => Date

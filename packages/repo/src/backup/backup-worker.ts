@@ -2,7 +2,7 @@ import type { MessagePort } from 'node:worker_threads'
 import { systemRandom, toTransported } from '@platter/core'
 import { BLOB_ENTRY_BYTES } from '../format/blob-entry.ts'
 import { packCipher, packSuite, sealOverheadBytes } from '../format/pack-cipher.ts'
-import { PACK_HEADER_BYTES, PACK_SALT_BYTES } from '../format/pack-file.ts'
+import { PACK_SALT_BYTES, packFileBytes } from '../format/pack-file.ts'
 import { ClaimTable } from '../index/claim-table.ts'
 import { PackAssembler } from '../pack/pack-assembler.ts'
 import type { BackupReply, BackupRequest, BackupWorkerData } from './backup-protocol.ts'
@@ -66,10 +66,7 @@ class BackupWorker implements PackSupply {
   async packFor(bytes: number, entries: number): Promise<PackAssembler> {
     await new Promise<void>((resolve) => setImmediate(resolve))
     if (Atomics.load(this.#stop, 0) !== 0) throw STOPPED
-    if (
-      this.#pack !== undefined &&
-      (this.#pack.blobBytes >= this.#packBytes || !this.#pack.fits(bytes, entries))
-    )
+    if (this.#pack !== undefined && (this.#pack.isFull(this.#packBytes) || !this.#pack.fits(bytes, entries)))
       this.#sendPack(false)
     const entryBytes = BLOB_ENTRY_BYTES + sealOverheadBytes(packSuite(this.#packKey))
     this.#pack ??= new PackAssembler(
@@ -136,7 +133,8 @@ class BackupWorker implements PackSupply {
 
   /** Memory for the next pack, from the main thread, which bounds how much of it there is. */
   async #memory(room: number): Promise<ArrayBuffer> {
-    this.#send({ type: 'memory-wanted', bytes: PACK_HEADER_BYTES + this.#packBytes + room + DIRECTORY_BYTES })
+    const blobBytes = this.#packBytes + room + DIRECTORY_BYTES
+    this.#send({ type: 'memory-wanted', bytes: packFileBytes(blobBytes, 0, packSuite(this.#packKey)) })
     while (this.#memories.length === 0) {
       await new Promise<void>((resolve) => {
         this.#wakeForMemory = resolve

@@ -2,7 +2,7 @@ import { createHasher, type Hasher, PlatterError, packIdFrom, releaseMemory } fr
 import type { RepositoryKeys } from '../config/repository-keys.ts'
 import { BLOB_TYPE, type BlobEntry } from '../format/blob-entry.ts'
 import { packIdOfName } from '../format/object-names.ts'
-import { saltOfHeader } from '../format/pack-file.ts'
+import { assertPadding, saltOfHeader } from '../format/pack-file.ts'
 import { BlobOpener } from '../pack/blob-opener.ts'
 import { verifiedEntries } from '../pack/pack-uploader.ts'
 import type { PackProblem } from './check-protocol.ts'
@@ -28,17 +28,14 @@ export class PackChecker {
     if (id === undefined)
       return [{ code: 'ERR_CORRUPT_PACK', message: `${name} is no name of a pack.`, blob: undefined }]
     const problems: PackProblem[] = []
-    if (packIdFrom(this.#plainHasher.hash(file)) !== id) {
-      const message = `The pack ${name} was altered: its bytes do not hash to its name.`
+    const problem = (message: string): void => {
       problems.push({ code: 'ERR_CORRUPT_PACK', message, blob: undefined })
     }
-    let entries: readonly BlobEntry[]
-    try {
-      entries = verifiedEntries(id, file, this.#packKey)
-    } catch (error) {
-      if (!(error instanceof PlatterError)) throw error
-      return [...problems, { code: 'ERR_CORRUPT_PACK', message: error.message, blob: undefined }]
-    }
+    if (packIdFrom(this.#plainHasher.hash(file)) !== id)
+      problem(`The pack ${name} was altered: its bytes do not hash to its name.`)
+    const entries = orProblem(() => verifiedEntries(id, file, this.#packKey), problem)
+    if (entries === undefined) return problems
+    orProblem(() => assertPadding(file, name, this.#packKey), problem)
     const salt = saltOfHeader(file)
     for (const entry of entries) {
       if (this.#isIntact(entry, salt, file)) continue
@@ -55,5 +52,16 @@ export class PackChecker {
     const plain = this.#opener.open(entry, salt, sealed, hasher)
     if (plain !== undefined && plain.buffer !== file.buffer) releaseMemory(plain)
     return plain !== undefined
+  }
+}
+
+/** What a check gives, or undefined when it finds something. */
+function orProblem<Result>(check: () => Result, problem: (message: string) => void): Result | undefined {
+  try {
+    return check()
+  } catch (error) {
+    if (!(error instanceof PlatterError)) throw error
+    problem(error.message)
+    return undefined
   }
 }

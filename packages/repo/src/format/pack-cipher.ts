@@ -9,9 +9,12 @@ import {
 } from '@platter/core'
 import type { BlobEntry } from './blob-entry.ts'
 
+/** What lies in a sealed pack beside blobs: what fills it up, its directory, and what its trailer says. */
+export type PackPart = 'padding' | 'directory' | 'trailer'
+
 /**
- * Seals and opens what lies in one pack: its blobs, and its directory. In a repository without encryption it leaves
- * all bytes as they are.
+ * Seals and opens what lies in one pack: its blobs, and what is around them. In a repository without encryption it
+ * leaves all bytes as they are.
  */
 export interface PackCipher {
   readonly suite: SuiteNumber
@@ -26,23 +29,28 @@ export interface PackCipher {
   /** What the codec made, or undefined when the bytes or the entry are not as they were sealed. */
   openBlob(entry: BlobEntry, sealed: Uint8Array): Uint8Array | undefined
   /**
-   * Writes the sealed form of a directory at `offset` of `file`.
+   * Writes the sealed form of a part at `offset` of `file`.
    *
-   * @param around the pack's header and the fields of its trailer, which are authenticated along with it.
+   * @param around what is readable and authenticated along with it: the pack's header, and for the directory the fields
+   * of the trailer too.
    */
-  sealDirectory(file: Uint8Array, offset: number, directory: Uint8Array, around: PackFrame): void
-  /** The directory, or undefined when it or what is around it are not as they were sealed. */
-  openDirectory(offset: number, sealed: Uint8Array, around: PackFrame): Uint8Array | undefined
+  sealPart(
+    part: PackPart,
+    file: Uint8Array,
+    offset: number,
+    plain: Uint8Array,
+    around: readonly Uint8Array[],
+  ): void
+  /** The part, or undefined when it or what is around it are not as they were sealed. */
+  openPart(
+    part: PackPart,
+    offset: number,
+    sealed: Uint8Array,
+    around: readonly Uint8Array[],
+  ): Uint8Array | undefined
 }
 
-/** What is readable in every pack. */
-export interface PackFrame {
-  readonly header: Uint8Array
-  /** The trailer up to its hash. */
-  readonly trailerFields: Uint8Array
-}
-
-/** Bytes that a sealed blob or directory is longer than what was sealed. */
+/** Bytes that a sealed blob or part is longer than what was sealed. */
 export function sealOverheadBytes(suite: SuiteNumber): number {
   return suite === SUITE.none ? 0 : AES_GCM_TAG_BYTES
 }
@@ -77,17 +85,21 @@ class PlainPackCipher implements PackCipher {
     return sealed
   }
 
-  sealDirectory(file: Uint8Array, offset: number, directory: Uint8Array): void {
-    file.set(directory, offset)
+  sealPart(_part: PackPart, file: Uint8Array, offset: number, plain: Uint8Array): void {
+    file.set(plain, offset)
   }
 
-  openDirectory(_offset: number, sealed: Uint8Array): Uint8Array {
+  openPart(_part: PackPart, _offset: number, sealed: Uint8Array): Uint8Array {
     return sealed
   }
 }
 
 const BLOB_LABEL = Buffer.from('PLTRBLOB', 'latin1')
-const DIRECTORY_LABEL = Buffer.from('PLTRPDIR', 'latin1')
+const PART_LABELS: Readonly<Record<PackPart, Uint8Array>> = {
+  padding: Buffer.from('PLTRPPAD', 'latin1'),
+  directory: Buffer.from('PLTRPDIR', 'latin1'),
+  trailer: Buffer.from('PLTRPTRL', 'latin1'),
+}
 const BLOB_DATA_BYTES = 88
 const BLOB_DATA_VERSION = 1
 
@@ -120,12 +132,23 @@ class AesGcmPackCipher implements PackCipher {
     return openAesGcm(this.#input(entry.offset, this.#dataOf(entry)), sealed)
   }
 
-  sealDirectory(file: Uint8Array, offset: number, directory: Uint8Array, around: PackFrame): void {
-    sealAesGcmInto(file, offset, this.#input(offset, directoryData(around)), directory)
+  sealPart(
+    part: PackPart,
+    file: Uint8Array,
+    offset: number,
+    plain: Uint8Array,
+    around: readonly Uint8Array[],
+  ): void {
+    sealAesGcmInto(file, offset, this.#input(offset, partData(part, around)), plain)
   }
 
-  openDirectory(offset: number, sealed: Uint8Array, around: PackFrame): Uint8Array | undefined {
-    return openAesGcm(this.#input(offset, directoryData(around)), sealed)
+  openPart(
+    part: PackPart,
+    offset: number,
+    sealed: Uint8Array,
+    around: readonly Uint8Array[],
+  ): Uint8Array | undefined {
+    return openAesGcm(this.#input(offset, partData(part, around)), sealed)
   }
 
   #input(offset: number, additionalData: Uint8Array): Parameters<typeof openAesGcm>[0] {
@@ -145,6 +168,6 @@ class AesGcmPackCipher implements PackCipher {
   }
 }
 
-function directoryData({ header, trailerFields }: PackFrame): Uint8Array {
-  return Buffer.concat([DIRECTORY_LABEL, header, trailerFields])
+function partData(part: PackPart, around: readonly Uint8Array[]): Uint8Array {
+  return Buffer.concat([PART_LABELS[part], ...around])
 }

@@ -1,13 +1,22 @@
-import { createHasher, HASH_BYTES, isSuiteNumber, PlatterError, type SuiteNumber } from '@platter/core'
+import {
+  createHasher,
+  HASH_BYTES,
+  isSuiteNumber,
+  PlatterError,
+  paddedLength,
+  SUITE,
+  type SuiteNumber,
+} from '@platter/core'
 import { BLOB_ENTRY_BYTES, type BlobEntry, readBlobEntry, writeBlobEntry } from './blob-entry.ts'
 import { MAX_PACK_FILE_BYTES } from './limits.ts'
-import { type PackCipher, type PackFrame, packCipher, packSuite, sealOverheadBytes } from './pack-cipher.ts'
+import { type PackCipher, packCipher, packSuite, sealOverheadBytes } from './pack-cipher.ts'
 
 /** Length of the header in front of the blobs: magic (8), version (1), suite (1), reserved (22), salt (32). */
 export const PACK_HEADER_BYTES = 64
 /**
- * Length of the trailer at the very end: directory offset (4), directory length (4), entry count (4), reserved
- * (12), hash of header, directory and the fields before (32), magic (8).
+ * Length of the trailer at the very end: fields (24), hash of header, directory and fields (32), magic (8). The fields are
+ * directory offset (4), directory length (4), entry count (4) and reserved bytes (12); where packs are encrypted, the
+ * end of the blobs (4) and the directory offset (4), sealed.
  */
 export const PACK_TRAILER_BYTES = 64
 /** Random bytes in each header: no two packs have the same id, and each can be sealed under a key of its own. */
@@ -36,10 +45,10 @@ export function saltOfHeader(header: Uint8Array): Uint8Array {
 }
 
 /**
- * Writes directory and trailer behind the blobs.
+ * Writes directory and trailer behind the blobs, and before them what fills an encrypted pack up.
  *
- * @param blobsEnd where the blobs end; the directory starts there.
- * @returns length of the whole pack file.
+ * @param blobsEnd where the blobs end.
+ * @returns length of the whole pack file, {@link packFileBytes}.
  */
 export function writePackEnd(
   file: Uint8Array,
@@ -47,18 +56,27 @@ export function writePackEnd(
   entries: readonly BlobEntry[],
   cipher: PackCipher,
 ): number {
-  const directoryBytes = entries.length * BLOB_ENTRY_BYTES + sealOverheadBytes(cipher.suite)
-  const trailerAt = blobsEnd + directoryBytes
-  const end = trailerAt + PACK_TRAILER_BYTES
+  const end = packFileBytes(blobsEnd - PACK_HEADER_BYTES, entries.length, cipher.suite)
+  const trailerAt = end - PACK_TRAILER_BYTES
+  const directoryAt = trailerAt - directoryBytesOf(entries.length, cipher.suite)
+  const header = file.subarray(0, PACK_HEADER_BYTES)
   const view = new DataView(file.buffer, file.byteOffset, file.length)
   file.fill(0, trailerAt, end)
-  view.setUint32(trailerAt, blobsEnd, true)
-  view.setUint32(trailerAt + 4, directoryBytes, true)
-  view.setUint32(trailerAt + 8, entries.length, true)
-  const header = file.subarray(0, PACK_HEADER_BYTES)
-  const trailerFields = file.subarray(trailerAt, trailerAt + HASH_AT)
-  cipher.sealDirectory(file, blobsEnd, encodeDirectory(entries), { header, trailerFields })
-  file.set(endHash(header, file.subarray(blobsEnd, trailerAt + HASH_AT)), trailerAt + HASH_AT)
+  if (cipher.suite === SUITE.none) {
+    view.setUint32(trailerAt, directoryAt, true)
+    view.setUint32(trailerAt + 4, trailerAt - directoryAt, true)
+    view.setUint32(trailerAt + 8, entries.length, true)
+  } else {
+    const padding = new Uint8Array(directoryAt - blobsEnd - sealOverheadBytes(cipher.suite))
+    cipher.sealPart('padding', file, blobsEnd, padding, [header])
+    const places = new DataView(new ArrayBuffer(8))
+    places.setUint32(0, blobsEnd, true)
+    places.setUint32(4, directoryAt, true)
+    cipher.sealPart('trailer', file, trailerAt, new Uint8Array(places.buffer), [header])
+  }
+  const fields = file.subarray(trailerAt, trailerAt + HASH_AT)
+  cipher.sealPart('directory', file, directoryAt, encodeDirectory(entries), [header, fields])
+  file.set(endHash(header, file.subarray(directoryAt, trailerAt + HASH_AT)), trailerAt + HASH_AT)
   view.setBigUint64(end - 8, TRAILER_MAGIC, true)
   return end
 }
@@ -72,46 +90,104 @@ function encodeDirectory(entries: readonly BlobEntry[]): Uint8Array {
   return directory
 }
 
-/** Space that directory and trailer take for so many entries. */
-export function packEndBytes(entryCount: number, suite: SuiteNumber): number {
-  return entryCount * BLOB_ENTRY_BYTES + sealOverheadBytes(suite) + PACK_TRAILER_BYTES
+/** What a pack's length is a multiple of, where packs are filled up: blocks of a disk, so small packs take no more room. */
+const PACK_STEP_BYTES = 4096
+
+/** Length of the file of a pack with so many bytes of blobs as they are stored: its length says little where it is encrypted. */
+export function packFileBytes(blobBytes: number, entryCount: number, suite: SuiteNumber): number {
+  const bytes = PACK_HEADER_BYTES + blobBytes + packEndBytes(entryCount, suite)
+  return suite === SUITE.none ? bytes : paddedLength(bytes, PACK_STEP_BYTES)
 }
 
-/** Where a pack's directory lies, as its trailer says. */
+/** Least space that is taken behind the blobs of a pack with so many entries. */
+export function packEndBytes(entryCount: number, suite: SuiteNumber): number {
+  return sealOverheadBytes(suite) + directoryBytesOf(entryCount, suite) + PACK_TRAILER_BYTES
+}
+
+function directoryBytesOf(entryCount: number, suite: SuiteNumber): number {
+  return entryCount * BLOB_ENTRY_BYTES + sealOverheadBytes(suite)
+}
+
+/** Where things lie in a pack, as its trailer says. */
 export interface PackTrailer {
+  /** Where the blobs have to have ended. What is between here and the directory fills the pack up. */
+  readonly blobsEnd: number
   readonly directoryOffset: number
   readonly directoryBytes: number
-  readonly entryCount: number
 }
 
 /**
  * Reads the trailer of a pack.
  *
+ * @param header the first {@link PACK_HEADER_BYTES} of the file.
  * @param trailer the last {@link PACK_TRAILER_BYTES} of the file.
+ * @param packKey key of all packs of the repository, undefined in one without encryption.
  * @throws ERR_CORRUPT_PACK
  */
 export function readPackTrailer(
+  header: Uint8Array,
   trailer: Uint8Array,
   fileBytes: number,
   name: string,
-  suite: SuiteNumber,
+  packKey: Uint8Array | undefined,
 ): PackTrailer {
+  assertPackLength(fileBytes, name)
+  if (header.length !== PACK_HEADER_BYTES) throw corruptPack(name, 'is too short for its header')
   const view = new DataView(trailer.buffer, trailer.byteOffset, trailer.length)
-  const smallest = PACK_HEADER_BYTES + PACK_TRAILER_BYTES
-  if (trailer.length !== PACK_TRAILER_BYTES || fileBytes < smallest || fileBytes > MAX_PACK_FILE_BYTES) {
-    throw corruptPack(name, `has ${fileBytes} bytes, which no pack has`)
-  }
-  if (view.getBigUint64(PACK_TRAILER_BYTES - 8, true) !== TRAILER_MAGIC)
+  if (
+    trailer.length !== PACK_TRAILER_BYTES ||
+    view.getBigUint64(PACK_TRAILER_BYTES - 8, true) !== TRAILER_MAGIC
+  )
     throw corruptPack(name, 'does not end as a pack does')
-  const directoryOffset = view.getUint32(0, true)
-  const directoryBytes = view.getUint32(4, true)
-  const entryCount = view.getUint32(8, true)
+  const suite = packSuite(packKey)
+  const trailerAt = fileBytes - PACK_TRAILER_BYTES
+  const { blobsEnd, directoryOffset, entryCount } =
+    packKey === undefined ? plainFields(view) : sealedFields(header, trailer, trailerAt, name, packKey)
   const fits =
-    directoryOffset >= PACK_HEADER_BYTES &&
-    directoryBytes === entryCount * BLOB_ENTRY_BYTES + sealOverheadBytes(suite) &&
-    directoryOffset + directoryBytes + PACK_TRAILER_BYTES === fileBytes
+    blobsEnd >= PACK_HEADER_BYTES &&
+    directoryOffset >= blobsEnd + sealOverheadBytes(suite) &&
+    directoryOffset + directoryBytesOf(entryCount, suite) === trailerAt
   if (!fits) throw corruptPack(name, 'has a trailer that does not fit its length')
-  return { directoryOffset, directoryBytes, entryCount }
+  return { blobsEnd, directoryOffset, directoryBytes: trailerAt - directoryOffset }
+}
+
+/** @throws ERR_CORRUPT_PACK when no pack has so many bytes. */
+export function assertPackLength(fileBytes: number, name: string): void {
+  if (fileBytes < PACK_HEADER_BYTES + PACK_TRAILER_BYTES || fileBytes > MAX_PACK_FILE_BYTES)
+    throw corruptPack(name, `has ${fileBytes} bytes, which no pack has`)
+}
+
+interface TrailerFields {
+  readonly blobsEnd: number
+  readonly directoryOffset: number
+  readonly entryCount: number
+}
+
+function plainFields(trailer: DataView): TrailerFields {
+  const directoryOffset = trailer.getUint32(0, true)
+  const directoryBytes = trailer.getUint32(4, true)
+  const entryCount = trailer.getUint32(8, true)
+  // Said twice; what is not the same twice fits no length.
+  const isTrue = directoryBytes === directoryBytesOf(entryCount, SUITE.none)
+  return { blobsEnd: directoryOffset, directoryOffset, entryCount: isTrue ? entryCount : -1 }
+}
+
+function sealedFields(
+  header: Uint8Array,
+  trailer: Uint8Array,
+  trailerAt: number,
+  name: string,
+  packKey: Uint8Array,
+): TrailerFields {
+  const cipher = packCipher(packKey, saltOfHeader(header))
+  const fields = cipher.openPart('trailer', trailerAt, trailer.subarray(0, HASH_AT), [header])
+  if (fields === undefined)
+    throw corruptPack(name, 'has an altered header or trailer, or is not of this repository')
+  const view = new DataView(fields.buffer, fields.byteOffset, fields.length)
+  const [blobsEnd, directoryOffset] = [view.getUint32(0, true), view.getUint32(4, true)]
+  const directoryBytes = trailerAt - directoryOffset
+  const entryCount = (directoryBytes - sealOverheadBytes(cipher.suite)) / BLOB_ENTRY_BYTES
+  return { blobsEnd, directoryOffset, entryCount: Number.isInteger(entryCount) ? entryCount : -1 }
 }
 
 /**
@@ -131,9 +207,8 @@ export function readPackDirectory(
   packKey: Uint8Array | undefined,
 ): BlobEntry[] {
   const suite = packSuite(packKey)
-  if (header.length !== PACK_HEADER_BYTES) throw corruptPack(name, 'is too short for its header')
   const trailerAt = end.length - PACK_TRAILER_BYTES
-  const trailer = readPackTrailer(end.subarray(Math.max(0, trailerAt)), fileBytes, name, suite)
+  const trailer = readPackTrailer(header, end.subarray(Math.max(0, trailerAt)), fileBytes, name, packKey)
   if (trailerAt !== trailer.directoryBytes)
     throw corruptPack(name, 'has a directory of another length than its trailer says')
   const sum = end.subarray(trailerAt + HASH_AT, trailerAt + HASH_AT + HASH_BYTES)
@@ -141,22 +216,40 @@ export function readPackDirectory(
     throw corruptPack(name, 'has an altered header, directory or trailer')
   }
   assertHeader(header, name, suite)
-  const { directoryOffset } = trailer
-  const frame: PackFrame = { header, trailerFields: end.subarray(trailerAt, trailerAt + HASH_AT) }
   const cipher = packCipher(packKey, saltOfHeader(header))
-  const directory = cipher.openDirectory(directoryOffset, end.subarray(0, trailerAt), frame)
+  const fields = end.subarray(trailerAt, trailerAt + HASH_AT)
+  const directory = cipher.openPart('directory', trailer.directoryOffset, end.subarray(0, trailerAt), [
+    header,
+    fields,
+  ])
   if (directory === undefined)
     throw corruptPack(name, 'has an altered directory, or is not of this repository')
   const view = new DataView(directory.buffer, directory.byteOffset, directory.length)
   const entries: BlobEntry[] = []
   for (let at = 0; at < directory.length; at += BLOB_ENTRY_BYTES) {
     try {
-      entries.push(readBlobEntry(view, at, { start: PACK_HEADER_BYTES, end: directoryOffset, suite }))
+      entries.push(readBlobEntry(view, at, { start: PACK_HEADER_BYTES, end: trailer.blobsEnd, suite }))
     } catch (cause) {
       throw corruptPack(name, 'has an impossible directory entry', cause)
     }
   }
   return entries
+}
+
+/**
+ * Checks what fills an encrypted pack up: nothing reads it, so nothing else would notice that it was altered.
+ *
+ * @throws ERR_CORRUPT_PACK
+ */
+export function assertPadding(file: Uint8Array, name: string, packKey: Uint8Array | undefined): void {
+  if (packKey === undefined) return
+  const header = file.subarray(0, PACK_HEADER_BYTES)
+  const trailer = file.subarray(file.length - PACK_TRAILER_BYTES)
+  const { blobsEnd, directoryOffset } = readPackTrailer(header, trailer, file.length, name, packKey)
+  const sealed = file.subarray(blobsEnd, directoryOffset)
+  const cipher = packCipher(packKey, saltOfHeader(header))
+  if (cipher.openPart('padding', blobsEnd, sealed, [header]) === undefined)
+    throw corruptPack(name, 'has altered bytes between its blobs and its directory')
 }
 
 /** An ERR_CORRUPT_PACK that names the pack. */

@@ -6,7 +6,7 @@ import { packName } from '../format/object-names.ts'
 import type { BlobLocation, ChunkIndex } from '../index/chunk-index.ts'
 import { BlobOpener, type OpenedBlob } from './blob-opener.ts'
 import type { FetchedBlob } from './fetched-blob.ts'
-import { readPackRange } from './read-pack-range.ts'
+import { readPackRange, readStepBytes } from './read-pack-range.ts'
 
 /** Reads under way at once when many blobs are read. */
 const CONCURRENCY = 4
@@ -42,6 +42,7 @@ export class BlobReader {
   readonly #chunkHasher: Hasher
   readonly #nodeHasher: Hasher
   readonly #opener: BlobOpener
+  readonly #stepBytes: number
   readonly #loadIndex: (() => Promise<ChunkIndex>) | undefined
   readonly #decoder: BlobDecoder | undefined
   #index: ChunkIndex
@@ -65,6 +66,7 @@ export class BlobReader {
     this.#chunkHasher = createHasher(keys.chunkId)
     this.#nodeHasher = createHasher(keys.nodeId)
     this.#opener = new BlobOpener(keys.pack)
+    this.#stepBytes = readStepBytes(keys.pack)
   }
 
   /** The index as it was read last. */
@@ -110,11 +112,11 @@ export class BlobReader {
     const readRun = async (run: typeof found): Promise<void> => {
       const first = run[0]!.place
       const last = run[run.length - 1]!.place
-      const name = packName(index.packs[first.pack]!.id)
+      const pack = index.packs[first.pack]!
       const length = last.offset + last.storedBytes - first.offset
       try {
         const options = signal === undefined ? {} : { signal }
-        const bytes = await readPackRange(this.#store, name, first.offset, length, options)
+        const bytes = await readPackRange(this.#store, pack, first.offset, length, this.#stepBytes, options)
         const blobs = run.map(({ number, place }) => {
           const from = place.offset - first.offset
           const sealed = bytes.subarray(from, from + place.storedBytes)
@@ -123,7 +125,7 @@ export class BlobReader {
         const opened = await this.#open(blobs, type)
         for (const [i, { number, place }] of run.entries()) {
           const plain = opened[i]
-          if (plain === undefined) throw corruptBlob(ids[number]!, name, place.offset)
+          if (plain === undefined) throw corruptBlob(ids[number]!, packName(pack.id), place.offset)
           plains[number] = plain
         }
       } catch (error) {
@@ -219,12 +221,12 @@ export class BlobReader {
     open: Open<Opened>,
   ): Promise<Opened> {
     const place = index.location(entry)
-    const name = packName(index.packs[place.pack]!.id)
     const sealed = await readPackRange(
       this.#store,
-      name,
+      index.packs[place.pack]!,
       place.offset,
       place.storedBytes,
+      this.#stepBytes,
       signal === undefined ? {} : { signal },
     )
     return this.#openAt(index, id, type, place, sealed, open)

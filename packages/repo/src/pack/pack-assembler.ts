@@ -1,7 +1,7 @@
-import { type CodecNumber, createHasher, type PackId, packIdFrom } from '@platter/core'
+import { type CodecNumber, createHasher, type PackId, packIdFrom, SUITE } from '@platter/core'
 import type { BlobEntry, BlobType } from '../format/blob-entry.ts'
 import { type PackCipher, sealOverheadBytes } from '../format/pack-cipher.ts'
-import { PACK_HEADER_BYTES, packEndBytes, writePackEnd, writePackHeader } from '../format/pack-file.ts'
+import { PACK_HEADER_BYTES, packFileBytes, writePackEnd, writePackHeader } from '../format/pack-file.ts'
 
 /** A pack ready to be stored: `file` spans `memory` up to `fileBytes`. */
 export interface SealedPack {
@@ -39,11 +39,20 @@ export class PackAssembler {
     return this.#entries
   }
 
+  /**
+   * Whether it is time to close it. What is filled up is closed a little earlier: then it rarely comes to be just longer
+   * than `packBytes`, of which the next length to fill up to is far away.
+   */
+  isFull(packBytes: number): boolean {
+    const marginBytes = this.#cipher.suite === SUITE.none ? 0 : packBytes / 64
+    return this.blobBytes >= packBytes - marginBytes
+  }
+
   /** Whether so many bytes of blobs, as their codec made them, still fit with the directory. */
   fits(bytes: number, blobs = 1): boolean {
     const { suite } = this.#cipher
-    const blobsEnd = this.#end + bytes + blobs * sealOverheadBytes(suite)
-    return blobsEnd + packEndBytes(this.#entries.length + blobs, suite) <= this.#file.length
+    const blobBytes = this.blobBytes + bytes + blobs * sealOverheadBytes(suite)
+    return packFileBytes(blobBytes, this.#entries.length + blobs, suite) <= this.#file.length
   }
 
   /** Seals a blob and appends it; the caller has made sure that it fits. `id` is kept, `stored` only read. */
@@ -61,7 +70,7 @@ export class PackAssembler {
     return this.#cipher.openBlob(entry, this.#file.subarray(entry.offset, entry.offset + entry.storedBytes))
   }
 
-  /** Writes directory and trailer and names the pack by the hash of its bytes. The assembler is spent. */
+  /** Fills it up, writes directory and trailer, and names the pack by the hash of its bytes. The assembler is spent. */
   seal(): SealedPack {
     const fileBytes = writePackEnd(this.#file, this.#end, this.#entries, this.#cipher)
     const id = packIdFrom(createHasher().hash(this.#file.subarray(0, fileBytes)))

@@ -9,8 +9,8 @@ import {
 import { decodeIndexSegment, encodeIndexSegment, type IndexedPack } from '../format/index-segment.ts'
 import { ENTRIES_PER_INDEX_SEGMENT, PACKS_PER_INDEX_SEGMENT } from '../format/limits.ts'
 import { indexSegmentName, packName } from '../format/object-names.ts'
-import { packSuite } from '../format/pack-cipher.ts'
 import {
+  assertPadding,
   PACK_HEADER_BYTES,
   PACK_TRAILER_BYTES,
   readPackDirectory,
@@ -115,6 +115,7 @@ export class PackUploader {
 
   #verified(id: PackId, file: Uint8Array): IndexedPack['entries'] {
     try {
+      assertPadding(file, packName(id), this.#packKey)
       return verifiedEntries(id, file, this.#packKey)
     } catch (error) {
       this.#failure ??= error
@@ -185,17 +186,8 @@ export function verifiedEntries(
   packKey: Uint8Array | undefined,
 ): ReturnType<typeof readPackDirectory> {
   const name = packName(id)
-  const trailer = readPackTrailer(
-    file.subarray(Math.max(0, file.length - PACK_TRAILER_BYTES)),
-    file.length,
-    name,
-    packSuite(packKey),
-  )
-  return readPackDirectory(
-    file.subarray(0, PACK_HEADER_BYTES),
-    file.slice(trailer.directoryOffset),
-    file.length,
-    name,
-    packKey,
-  )
+  const header = file.subarray(0, PACK_HEADER_BYTES)
+  const trailer = file.subarray(Math.max(0, file.length - PACK_TRAILER_BYTES))
+  const { directoryOffset } = readPackTrailer(header, trailer, file.length, name, packKey)
+  return readPackDirectory(header, file.slice(directoryOffset), file.length, name, packKey)
 }

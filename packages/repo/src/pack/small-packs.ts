@@ -1,7 +1,7 @@
 import type { CodecNumber, RandomSource } from '@platter/core'
 import type { BlobType } from '../format/blob-entry.ts'
-import { packCipher } from '../format/pack-cipher.ts'
-import { PACK_HEADER_BYTES, PACK_SALT_BYTES } from '../format/pack-file.ts'
+import { packCipher, packSuite } from '../format/pack-cipher.ts'
+import { PACK_SALT_BYTES, packFileBytes } from '../format/pack-file.ts'
 import { PackAssembler } from './pack-assembler.ts'
 import type { PackUploader } from './pack-uploader.ts'
 
@@ -31,13 +31,11 @@ export class SmallPacks {
 
   /** Appends a blob as its codec made it. A pack that is full goes to the uploader, which reports its failures at the end. */
   append(id: Uint8Array, type: BlobType, codec: CodecNumber, stored: Uint8Array, rawBytes: number): void {
-    if (
-      this.#pack !== undefined &&
-      (this.#pack.blobBytes >= this.#packBytes || !this.#pack.fits(stored.length))
-    )
+    if (this.#pack !== undefined && (this.#pack.isFull(this.#packBytes) || !this.#pack.fits(stored.length)))
       this.flush()
     if (this.#pack === undefined) {
-      const memory = new ArrayBuffer(PACK_HEADER_BYTES + this.#packBytes + stored.length + SLACK_BYTES)
+      const blobBytes = this.#packBytes + stored.length + SLACK_BYTES
+      const memory = new ArrayBuffer(packFileBytes(blobBytes, 0, packSuite(this.#packKey)))
       this.#pack = new PackAssembler(memory, packCipher(this.#packKey, this.#random(PACK_SALT_BYTES)))
     }
     this.#pack.append(id, type, codec, stored, rawBytes)

@@ -2,7 +2,7 @@ import type { PackId, ReadableStore } from '@platter/core'
 import type { PlannedPack, PrunePlan } from '../api/prune-types.ts'
 import type { MarkRecord } from '../format/gc-records.ts'
 import { packSuite } from '../format/pack-cipher.ts'
-import { PACK_HEADER_BYTES, packEndBytes } from '../format/pack-file.ts'
+import { packFileBytes } from '../format/pack-file.ts'
 import { lookBesideCollectors, readGcState, readHints } from '../gc/gc-state.ts'
 import type { OpenSession } from '../session/open-sessions.ts'
 import type { PruneSettings } from './options.ts'
@@ -67,7 +67,7 @@ async function planOnce(
     maxUnusedFraction: settings.maxUnusedFraction,
     maxRepackBytes: settings.maxRepackBytes,
     packBytes: context.config.packBytes,
-    frameBytes: PACK_HEADER_BYTES + packEndBytes(0, packSuite(context.keys.pack)),
+    fileBytes: (blobBytes, entries) => packFileBytes(blobBytes, entries, packSuite(context.keys.pack)),
     isOrphan,
   })
   const packs = plannedPacks(found, usage, selection)

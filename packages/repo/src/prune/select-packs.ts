@@ -1,5 +1,4 @@
 import type { PackId } from '@platter/core'
-import { BLOB_ENTRY_BYTES } from '../format/blob-entry.ts'
 import { MAX_CONDEMNED_PACKS } from '../format/limits.ts'
 import type { PackTable } from './pack-table.ts'
 import type { Usage } from './usage.ts'
@@ -17,8 +16,8 @@ export interface SelectionRules {
   readonly maxRepackBytes: number
   /** Nominal size of a pack. */
   readonly packBytes: number
-  /** What a pack takes beside its blobs and their entries. */
-  readonly frameBytes: number
+  /** Length of the file of a pack with so many bytes of blobs in so many entries. */
+  readonly fileBytes: (blobBytes: number, entries: number) => number
   /** Whether the owner of a pack that no index segment lists is certainly gone. */
   readonly isOrphan: (id: PackId) => boolean
 }
@@ -41,7 +40,7 @@ export interface Selection {
  */
 export function selectPacks(table: PackTable, usage: Usage, rules: SelectionRules): Selection {
   const { packs } = table
-  const neededBytes = (i: number): number => neededIn(usage, i, rules.frameBytes)
+  const neededBytes = (i: number): number => neededIn(usage, i, rules)
   const unreferenced: number[] = []
   const unlisted: number[] = []
   const partly: number[] = []
@@ -116,10 +115,9 @@ function isSmall(fileBytes: number, packBytes: number): boolean {
 }
 
 /** Bytes of a pack that are needed, with what the pack itself takes. */
-function neededIn(usage: Usage, pack: number, frameBytes: number): number {
+function neededIn(usage: Usage, pack: number, { fileBytes }: SelectionRules): number {
   const entries = usage.usedEntries[pack]!
-  if (entries === 0) return 0
-  return usage.usedBytes[pack]! + entries * BLOB_ENTRY_BYTES + frameBytes
+  return entries === 0 ? 0 : fileBytes(usage.usedBytes[pack]!, entries)
 }
 
 function share(part: number, whole: number): number {

@@ -1,7 +1,6 @@
 import { PlatterError, type ReadableStore } from '@platter/core'
 import { mapConcurrently } from '../concurrency/map-concurrently.ts'
 import { BLOB_TYPE } from '../format/blob-entry.ts'
-import { packName } from '../format/object-names.ts'
 import { RUN, type TreeNode } from '../format/tree-node.ts'
 import type { BlobLocation, ChunkIndex } from '../index/chunk-index.ts'
 import { missingBlob } from '../pack/blob-reader.ts'
@@ -71,10 +70,13 @@ export function planSlice(
 /**
  * The blobs of a plan, read from the store in as few reads as make sense, and the buffers they lie in. A blob whose
  * pack cannot be read comes without its bytes: another pack may hold it too.
+ *
+ * @param stepBytes what the reads begin and end at multiples of.
  */
 export async function fetchBlobs(
   plan: SlicePlan,
   store: ReadableStore,
+  stepBytes: number,
   signal: AbortSignal,
 ): Promise<{ blobs: FetchedBlob[]; buffers: ArrayBuffer[] }> {
   const { index } = plan
@@ -82,9 +84,10 @@ export async function fetchBlobs(
   const buffers: ArrayBuffer[] = []
   const reads = coalesce(plan)
   const read = async (part: Read): Promise<{ part: Read; bytes: Uint8Array<ArrayBuffer> | undefined }> => {
-    const name = packName(index.packs[part.pack]!.id)
+    const pack = index.packs[part.pack]!
     try {
-      return { part, bytes: await readPackRange(store, name, part.offset, part.length, { signal }) }
+      const bytes = await readPackRange(store, pack, part.offset, part.length, stepBytes, { signal })
+      return { part, bytes }
     } catch (error) {
       signal.throwIfAborted()
       if (!(error instanceof PlatterError)) throw error

@@ -12,6 +12,7 @@ import { BLOB_TYPE } from '../format/blob-entry.ts'
 import { MAX_CHUNK_BYTES } from '../format/limits.ts'
 import { RUN, type TreeNode } from '../format/tree-node.ts'
 import { type BlobReader, isMissing } from '../pack/blob-reader.ts'
+import { readStepBytes } from '../pack/read-pack-range.ts'
 import type { VolumeTree } from '../tree/volume-tree.ts'
 import { WorkerPool } from '../workers/worker-pool.ts'
 import { compareRegion, isZero } from './compare-region.ts'
@@ -152,7 +153,7 @@ export class RestoreRun {
     leaf: TreeNode,
     same: Uint8Array | undefined,
   ): Promise<void> {
-    const { store } = this.#input
+    const { store, keys } = this.#input
     const { offset, length } = slice
     const plan = await this.#plan(leaf, slice, same)
     const worker = await this.#freeWorker()
@@ -167,7 +168,7 @@ export class RestoreRun {
     this.#sequential?.slice(number, offset + length)
     // Not awaited: while this slice is read from the store, the ones before are decoded. But a worker gets its
     // slices in the image's order: one that came too early could use up all pieces while another waits behind it.
-    const fetching = fetchBlobs(plan, store, this.#abort.signal)
+    const fetching = fetchBlobs(plan, store, readStepBytes(keys.pack), this.#abort.signal)
     fetching.catch(() => undefined)
     this.#posted[worker] = this.#posted[worker]!.then(async () => {
       const { blobs, buffers } = await fetching

@@ -1,9 +1,20 @@
 // A very small repository that has an object of every kind, for altering every bit of it.
-import type { SnapshotId } from '@platter/core'
+import type { PackId, SnapshotId } from '@platter/core'
 import { MemoryStore } from '@platter/fs-adapters'
 import { FaultStore } from '@platter/fs-adapters/testing'
 import { type InitOptions, Repository } from '@platter/repo'
-import { backUp, ENCRYPTED, KEY_FILE, noise, objectNames, replaceObject, SETTINGS } from '../adversity.ts'
+import { BLOB_TYPE } from '../../dist/format/blob-entry.js'
+import { verifiedEntries } from '../../dist/pack/pack-uploader.js'
+import {
+  backUp,
+  ENCRYPTED,
+  KEY_FILE,
+  keysOf,
+  noise,
+  objectNames,
+  replaceObject,
+  SETTINGS,
+} from '../adversity.ts'
 
 export interface Victim {
   readonly store: MemoryStore
@@ -38,11 +49,13 @@ export async function makeVictim(isEncrypted: boolean): Promise<Victim> {
 
   // A damaged pack, put aside; the mark of the snapshot, and the one that takes it back.
   const other = noise('other', 700)
+  const packKey = isEncrypted ? (await keysOf(store)).pack : undefined
   const before = await objectNames(store, 'packs/')
   const { id } = await backUp(repo, other, { name: 'other' })
   for (const name of await objectNames(store, 'packs/')) {
     const bytes = await store.get(name)
-    if (before.includes(name) || bytes.length < 800) continue
+    const [first] = verifiedEntries(name.slice(-64) as PackId, bytes, packKey)
+    if (before.includes(name) || first!.type !== BLOB_TYPE.chunk) continue
     bytes[200]! ^= 1
     await replaceObject(store, name, bytes)
   }

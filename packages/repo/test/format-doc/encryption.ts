@@ -34,18 +34,24 @@ export class Records {
     assert.equal(record.toString('latin1', 0, 4), 'PLTR')
     const [header, salt] = [record.subarray(0, 16), record.subarray(16, 48)]
     const key = hkdf(this.metadata, salt, 'platter v1 one record')
-    const payload = decrypted(key, Buffer.alloc(12), recordData(header, salt, name), record.subarray(48))
+    const plain = decrypted(key, Buffer.alloc(12), recordData(header, salt, name), record.subarray(48))
     assert.deepEqual([record[4], record[5], record[6]], [1, type, 1], 'version, type and suite')
-    assert.equal(record.readUInt32LE(8), payload.length)
-    return payload
+    assert.equal(record.readUInt32LE(8), plain.length)
+    const end = 4 + plain.readUInt32LE(0)
+    assert.ok(end <= plain.length)
+    assert.ok(plain.subarray(end).every((byte) => byte === 0))
+    assert.ok(record.length === 256 || (end + 64 > 256 && record.length % 1024 === 0), 'filled up')
+    return plain.subarray(4, end)
   }
 
   seal(name: string, type: number, payload: Uint8Array): Buffer {
     if (this.metadata === undefined) return sealPlain(name, type, payload)
-    const header = Buffer.from([0x50, 0x4c, 0x54, 0x52, 1, type, 1, 0, ...u32(payload.length), 0, 0, 0, 0])
+    // Filled up to another length than Platter's own.
+    const plain = Buffer.concat([u32(payload.length), payload, Buffer.alloc(payload.length % 32)])
+    const header = Buffer.from([0x50, 0x4c, 0x54, 0x52, 1, type, 1, 0, ...u32(plain.length), 0, 0, 0, 0])
     const salt = randomBytes(32)
     const key = hkdf(this.metadata, salt, 'platter v1 one record')
-    const sealed = encrypted(key, Buffer.alloc(12), recordData(header, salt, name), payload)
+    const sealed = encrypted(key, Buffer.alloc(12), recordData(header, salt, name), plain)
     return Buffer.concat([header, salt, sealed])
   }
 }
@@ -73,12 +79,13 @@ export class PackSeal {
     return encrypted(this.#key, nonceAt(Buffer.from(entry).readUInt32LE(32)), this.#blobData(entry), stored)
   }
 
-  openDirectory(offset: number, header: Uint8Array, fields: Uint8Array, sealed: Uint8Array): Buffer {
-    return decrypted(this.#key, nonceAt(offset), directoryData(header, fields), sealed)
+  /** @param around the header, and for the directory the fields of the trailer too. */
+  openPart(label: PartLabel, offset: number, sealed: Uint8Array, ...around: Uint8Array[]): Buffer {
+    return decrypted(this.#key, nonceAt(offset), partData(label, around), sealed)
   }
 
-  sealDirectory(offset: number, header: Uint8Array, fields: Uint8Array, directory: Uint8Array): Buffer {
-    return encrypted(this.#key, nonceAt(offset), directoryData(header, fields), directory)
+  sealPart(label: PartLabel, offset: number, plain: Uint8Array, ...around: Uint8Array[]): Buffer {
+    return encrypted(this.#key, nonceAt(offset), partData(label, around), plain)
   }
 
   #blobData(entry: Uint8Array): Buffer {
@@ -93,8 +100,10 @@ export class PackSeal {
   }
 }
 
-function directoryData(header: Uint8Array, fields: Uint8Array): Buffer {
-  return Buffer.concat([Buffer.from('PLTRPDIR', 'latin1'), header, fields])
+type PartLabel = 'PLTRPPAD' | 'PLTRPDIR' | 'PLTRPTRL'
+
+function partData(label: PartLabel, around: readonly Uint8Array[]): Buffer {
+  return Buffer.concat([Buffer.from(label, 'latin1'), ...around])
 }
 
 function nonceAt(offset: number): Buffer {

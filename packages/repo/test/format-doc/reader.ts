@@ -258,21 +258,17 @@ export class FormatReader {
     const salt = file.subarray(32, 64)
     const trailer = file.subarray(-64)
     assert.equal(trailer.toString('latin1', 56), 'PLTRPEND')
-    const at = trailer.readUInt32LE(0)
-    const count = trailer.readUInt32LE(8)
-    const length = 48 * count + (this.#isEncrypted ? 16 : 0)
-    assert.equal(trailer.readUInt32LE(4), length)
-    assert.equal(at + length + 64, file.length)
-    const sealed = file.subarray(at, at + length)
     const [header, fields] = [file.subarray(0, 64), trailer.subarray(0, 24)]
-    assert.ok(same(hash(header, sealed, fields), trailer.subarray(24, 56)))
-    const directory = this.#isEncrypted
-      ? new PackSeal(this.keys.packs, salt).openDirectory(at, header, fields, sealed)
-      : sealed
+    const seal = this.#isEncrypted ? new PackSeal(this.keys.packs, salt) : undefined
+    const { blobsEnd, at } =
+      seal === undefined ? plainTrailer(trailer, file.length) : sealedTrailer(seal, file)
+    const stored = file.subarray(at, -64)
+    assert.ok(same(hash(header, stored, fields), trailer.subarray(24, 56)))
+    const directory = seal === undefined ? stored : seal.openPart('PLTRPDIR', at, stored, header, fields)
     return slices(directory, 48).map((entry) => {
       const rest = Buffer.from(entry.subarray(32))
       const place = this.#placeOf(name, salt, hex(entry.subarray(0, 32)), rest)
-      assert.ok(place.offset >= 64 && place.offset + place.storedBytes <= at)
+      assert.ok(place.offset >= 64 && place.offset + place.storedBytes <= blobsEnd)
       this.codecs.add(place.codec)
       return place
     })
@@ -369,6 +365,26 @@ export class FormatReader {
 
 const OBJECT_NAME =
   /^(config|gc\/[1-9][0-9]*\.(mark|sweep|done)|(sessions|index|damage)\/[0-9a-f]{32}\/[0-9]{6}|quarantine\/[0-9a-f]{64}|packs\/[0-9a-f]{2}\/[0-9a-f]{64}|(snapshots|forget|keys)\/[0-9a-f]{32}|key-removals\/[0-9]{6})$/
+
+/** Section 8: where the directory of a pack without encryption begins, which is where its blobs end. */
+function plainTrailer(trailer: Buffer, fileBytes: number): { blobsEnd: number; at: number } {
+  const at = trailer.readUInt32LE(0)
+  assert.equal(trailer.readUInt32LE(4), 48 * trailer.readUInt32LE(8))
+  assert.equal(at + trailer.readUInt32LE(4) + 64, fileBytes)
+  return { blobsEnd: at, at }
+}
+
+/** Section 8: the same of a sealed pack, and what is between the two. */
+function sealedTrailer(seal: PackSeal, file: Buffer): { blobsEnd: number; at: number } {
+  const header = file.subarray(0, 64)
+  const fields = seal.openPart('PLTRPTRL', file.length - 64, file.subarray(-64, -40), header)
+  assert.equal(fields.length, 8)
+  const [blobsEnd, at] = [fields.readUInt32LE(0), fields.readUInt32LE(4)]
+  assert.equal((file.length - 64 - 16 - at) % 48, 0)
+  const padding = seal.openPart('PLTRPPAD', blobsEnd, file.subarray(blobsEnd, at), header)
+  assert.ok(padding.every((byte) => byte === 0))
+  return { blobsEnd, at }
+}
 
 /** Section 9. */
 function decoded({ codec, rawBytes }: Place, stored: Buffer): Buffer {

@@ -138,11 +138,30 @@ function packFile(blobs: readonly Blob[], keys: Keys | undefined): Pack {
     return entry
   })
   const plain = Buffer.concat(entries)
-  const length = plain.length + (seal === undefined ? 0 : 16)
-  const fields = Buffer.concat([u32(at), u32(length), u32(entries.length), Buffer.alloc(12)])
-  const directory = seal === undefined ? plain : seal.sealDirectory(at, header, fields, plain)
+  if (seal === undefined) {
+    const fields = Buffer.concat([u32(at), u32(plain.length), u32(entries.length), Buffer.alloc(12)])
+    return packOf(header, sealed, plain, fields, entries)
+  }
+  // Filled up with another length than Platter's own.
+  const padding = seal.sealPart('PLTRPPAD', at, Buffer.alloc(at % 100), header)
+  const directoryAt = at + padding.length
+  const trailerAt = directoryAt + plain.length + 16
+  const places = Buffer.concat([u32(at), u32(directoryAt)])
+  const fields = seal.sealPart('PLTRPTRL', trailerAt, places, header)
+  const directory = seal.sealPart('PLTRPDIR', directoryAt, plain, header, fields)
+  return packOf(header, [...sealed, padding], directory, fields, entries)
+}
+
+function packOf(
+  header: Buffer,
+  content: readonly Uint8Array[],
+  directory: Buffer,
+  fields: Buffer,
+  entries: readonly Buffer[],
+): Pack {
   const trailer = Buffer.concat([fields, hash(header, directory, fields), Buffer.from('PLTRPEND', 'latin1')])
-  const bytes = Buffer.concat([header, ...sealed, directory, trailer])
+  const bytes = Buffer.concat([header, ...content, directory, trailer])
+  const salt = header.subarray(32)
   const id = hash(bytes)
   return { id, salt, name: `packs/${hex(id).slice(0, 2)}/${hex(id)}`, bytes, entries }
 }

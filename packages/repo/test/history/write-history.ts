@@ -18,7 +18,7 @@ import { BLOB_TYPE } from '../../dist/format/blob-entry.js'
 import type { IndexedPack } from '../../dist/format/index-segment.js'
 import { packName } from '../../dist/format/object-names.js'
 import { packSuite } from '../../dist/format/pack-cipher.js'
-import { packEndBytes } from '../../dist/format/pack-file.js'
+import { packFileBytes } from '../../dist/format/pack-file.js'
 import { encodeNode } from '../../dist/format/tree-node.js'
 import { PackUploader } from '../../dist/pack/pack-uploader.js'
 import { SmallPacks } from '../../dist/pack/small-packs.js'
@@ -147,7 +147,7 @@ class DayWriter {
   /** A pack of chunks that has no content. */
   async #hollowPack(ids: readonly Uint8Array[], seed: string): Promise<IndexedPack> {
     const id = packIdFrom(drawn(`pack ${seed}`, 32))
-    const fileBytes = 64 + ids.length * STORED_BYTES + packEndBytes(ids.length, packSuite(this.#keys.pack))
+    const fileBytes = packFileBytes(ids.length * STORED_BYTES, ids.length, packSuite(this.#keys.pack))
     const file = join(this.#path, packName(id))
     await mkdir(dirname(file), { recursive: true })
     await writeFile(file, '')

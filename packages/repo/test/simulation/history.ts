@@ -1,5 +1,6 @@
 import { MemorySource } from '@platter/fs-adapters'
-import { Repository } from '@platter/repo'
+import { type OpenOptions, Repository } from '@platter/repo'
+import { MemoryPin } from '../memory-pin.ts'
 import { type BlockImage, bytesOf, ImageMaker } from './block-images.ts'
 import { runErrand } from './errands.ts'
 import { Harm } from './harm.ts'
@@ -72,9 +73,12 @@ class History {
   #looks = 0
   #last: Actor | undefined
   readonly #spared = new WeakSet<Operation>()
+  /** What all actors of some histories share: whatever they do, it must never raise an alarm. */
+  readonly #pin: MemoryPin | undefined
 
   constructor(seed: number, keepTrace: boolean) {
     this.world = new World(seed, keepTrace)
+    this.#pin = seed % 4 === 0 ? new MemoryPin() : undefined
     this.#random = new RandomStream(seed, 1)
     this.#profile = drawProfile(new RandomStream(seed, 2))
     this.#plot = plotOf(seed)
@@ -99,7 +103,7 @@ class History {
     this.world.adrift = []
     await this.world.aside(async () => {
       if (this.#harm !== undefined) await this.#harm.conclude()
-      else await concludeWith(this.#medium.directly(), openOptionsOf(this.#profile), this.#ledger)
+      else await concludeWith(this.#medium.directly(), this.#openOptions(), this.#ledger)
     })
   }
 
@@ -225,7 +229,7 @@ class History {
           random.pick([-1, 1]) * random.pick([60_000, HOUR_MILLIS, 30 * HOUR_MILLIS, 5 * YEAR_MILLIS])
       return runErrand(kind, {
         store: this.#medium.storeOf(this.world, actor),
-        options: { ...openOptionsOf(this.#profile), now: this.world.clockOf(actor) },
+        options: { ...this.#openOptions(), now: this.world.clockOf(actor) },
         ledger: this.#ledger,
         random: this.#random,
         images: this.#images,
@@ -234,6 +238,10 @@ class History {
         impatient: random.chance(this.#profile.impatient),
       })
     })
+  }
+
+  #openOptions(pin = this.#pin): OpenOptions {
+    return { ...openOptionsOf(this.#profile), ...(pin === undefined ? {} : { pin }) }
   }
 
   async #powerCut(): Promise<void> {
@@ -267,9 +275,11 @@ class History {
     // What is on the disk must do as well as what is in its cache.
     if (this.#random.chance(0.5)) copy.losePower(this.#random)
     const store = copy.directly()
+    // What a pin says is on the disk, so a copy of it goes with the copy.
+    const options = this.#openOptions(this.#pin === undefined ? undefined : new MemoryPin(this.#pin.bytes))
     await this.world.aside(async () => {
       if (this.#harm?.hasHappened) await this.#harm.verify(store)
-      else await this.#ledger.verify(store, openOptionsOf(this.#profile), thoroughly)
+      else await this.#ledger.verify(store, options, thoroughly)
     })
   }
 
@@ -279,7 +289,7 @@ class History {
 }
 
 /** What a call that failed may lead to. Nothing that says that data is wrong or missing is among it. */
-const SAD = /^ERR_(CORRUPT_|CHUNK_|DIGEST_|INTERNAL|SNAPSHOT_DAMAGED|NOT_FOUND)/
+const SAD = /^ERR_(CORRUPT_|CHUNK_|DIGEST_|INTERNAL|SNAPSHOT_DAMAGED|NOT_FOUND|ROLLBACK)/
 
 function mayEndWith(kind: ActorKind, code: string, wasFailed: boolean): boolean {
   if (code === 'ERR_SESSION_FENCED') return kind.endsWith('backup') || kind.startsWith('repair')

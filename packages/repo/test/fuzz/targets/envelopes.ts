@@ -51,31 +51,44 @@ const checksummed: FuzzTarget = {
   },
 }
 
+/** Length of the payload, payload, zeros: a record of 256 bytes. */
+const PLAIN = joined([Uint8Array.of(PAYLOAD.length, 0, 0, 0), PAYLOAD, new Uint8Array(88)])
+
 /** Input: header, salt and plaintext. */
 const encrypted: FuzzTarget = {
   name: 'record-encrypted',
   form: 'bytes',
   seeds: [
-    joined([joined(ENCRYPTED_RECORDS.seal(RECORD_TYPE.snapshot, NAME, PAYLOAD)).subarray(0, 48), PAYLOAD]),
+    joined([joined(ENCRYPTED_RECORDS.seal(RECORD_TYPE.snapshot, NAME, PAYLOAD)).subarray(0, 48), PLAIN]),
   ],
   codes: CODES,
   run(input) {
     const sealedAt = RECORD_HEADER_BYTES + SALT_BYTES
-    const [frame, payload] = [input.subarray(0, sealedAt), input.subarray(sealedAt)]
+    const [frame, plain] = [input.subarray(0, sealedAt), input.subarray(sealedAt)]
     const key = deriveKey(KEY, frame.subarray(RECORD_HEADER_BYTES), 'platter v1 one record')
     const additionalData = joined([frame, NAME_BYTES])
-    const body = sealAesGcm({ key, nonce: new Uint8Array(12), additionalData }, payload)
-    assertOpened(ENCRYPTED_RECORDS, joined([frame, body]), payload, 1)
+    const body = sealAesGcm({ key, nonce: new Uint8Array(12), additionalData }, plain)
+    const payloadBytes = plain.length < 4 ? 0 : Buffer.from(plain.subarray(0, 4)).readUInt32LE(0)
+    const payload = plain.subarray(4, 4 + payloadBytes)
+    assertOpened(ENCRYPTED_RECORDS, joined([frame, body]), payload, 1, plain.length)
+    sound(payload.length === payloadBytes, 'a record opens that is shorter than it says')
+    sound(!plain.subarray(4 + payloadBytes).some((byte) => byte !== 0), 'a record opens with more in it')
   },
 }
 
 /** Opens a record whose header may say anything; what opens must say the truth. */
-function assertOpened(records: RecordSealer, bytes: Uint8Array, payload: Uint8Array, suite: number): void {
+function assertOpened(
+  records: RecordSealer,
+  bytes: Uint8Array,
+  payload: Uint8Array,
+  suite: number,
+  declaredBytes = payload.length,
+): void {
   const opened = records.open(RECORD_TYPE.snapshot, NAME, bytes)
   sound(Buffer.compare(opened, payload) === 0, 'a record opens to something else')
   const header = Buffer.from(bytes.buffer, bytes.byteOffset, RECORD_HEADER_BYTES)
   const isTrue = header[4] === 1 && header[5] === 4 && header[6] === suite
-  sound(isTrue && header.readUInt32LE(8) === payload.length, 'a record opens whose header lies')
+  sound(isTrue && header.readUInt32LE(8) === declaredBytes, 'a record opens whose header lies')
 }
 
 export const ENVELOPE_TARGETS: readonly FuzzTarget[] = [

@@ -9,7 +9,6 @@ import {
   plainRecords,
   RECORD_TYPE,
   type RecordSealer,
-  SUITE,
 } from '@platter/core'
 import { BLOB_TYPE, type BlobEntry } from '../../../dist/format/blob-entry.js'
 import {
@@ -67,9 +66,10 @@ const HEADER_BYTES = 64
 /** Input: header, directory and trailer, and behind them what the length of the file differs by, modulo 256. */
 function directoryTarget(name: string, key: Uint8Array | undefined): FuzzTarget {
   const { file, entries } = packOf(key)
-  const suite = key === undefined ? SUITE.none : SUITE['aes-256-gcm']
-  const { directoryOffset } = readPackTrailer(file.subarray(-PACK_TRAILER_BYTES), file.length, name, suite)
-  const whole = Buffer.concat([file.subarray(0, HEADER_BYTES), file.subarray(directoryOffset), Buffer.of(0)])
+  const trailer = file.subarray(-PACK_TRAILER_BYTES)
+  const header = file.subarray(0, HEADER_BYTES)
+  const { directoryOffset } = readPackTrailer(header, trailer, file.length, name, key)
+  const whole = Buffer.concat([header, file.subarray(directoryOffset), Buffer.of(0)])
   return {
     name,
     form: 'bytes',
