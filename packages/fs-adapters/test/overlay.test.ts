@@ -1,4 +1,5 @@
 import { fork } from 'node:child_process'
+import { createHash } from 'node:crypto'
 import { once } from 'node:events'
 import { copyFileSync, existsSync, readFileSync, statSync, truncateSync, writeFileSync } from 'node:fs'
 import { open } from 'node:fs/promises'
@@ -178,6 +179,12 @@ test('a file that is no overlay, or another one', async (t) => {
   copyFileSync(path, impossible)
   await flip(impossible, 4096 * 8 + 1)
   await rejection(Overlay.open(impossible, base, BASE), 'ERR_OVERLAY_INVALID')
+  // A header with a digest that fits, and blocks so long that one would not fit into memory.
+  const huge = readFileSync(path)
+  huge.writeUInt32LE(2 ** 31, 8)
+  createHash('sha256').update(huge.subarray(0, 4064)).digest().copy(huge, 4064)
+  writeFileSync(join(folder, 'huge'), huge)
+  await rejection(Overlay.open(join(folder, 'huge'), base, BASE), 'ERR_OVERLAY_INVALID')
   const cut = join(folder, 'cut')
   copyFileSync(path, cut)
   truncateSync(cut, 4000)

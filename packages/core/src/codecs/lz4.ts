@@ -24,11 +24,16 @@ export function lz4Compress(input: Uint8Array): Uint8Array {
 
 /** An LZ4 byte yields at most 255 bytes of plaintext; a longer claim is a lie. */
 const MAX_EXPANSION = 255
+/** Plaintext that does not compress becomes longer by a byte for each 255, and a few for each block. */
+const MAX_GROWTH_BYTES = 16
 
 /** Undoes {@link lz4Compress}; throws on anything that is not a block of `rawLength` bytes. */
 export function lz4Decompress(block: Uint8Array, rawLength: number): Uint8Array {
   if (rawLength > block.length * MAX_EXPANSION) {
     throw new RangeError('The LZ4 block is too short for its declared length.')
+  }
+  if (block.length > rawLength + Math.ceil(rawLength / 255) + MAX_GROWTH_BYTES) {
+    throw new RangeError('The LZ4 block is longer than any of its declared length.')
   }
   // The library allocates whatever the prefix says before it looks at the block, so the prefix is ours.
   const length = PREFIX_BYTES + block.length

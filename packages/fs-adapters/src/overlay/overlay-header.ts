@@ -6,6 +6,8 @@ export const HEADER_BYTES = 4096
 const MAGIC: Buffer = Buffer.from('PLTROVL1')
 const DIGEST_BYTES = 32
 const MAX_BASE_BYTES = 1024
+/** Longest block: one is held in memory where a part of it is written. */
+const MAX_BLOCK_BYTES: number = 1024 * 1024
 
 /** What an overlay file says of itself. */
 export interface OverlayHeader {
@@ -49,6 +51,7 @@ export function decodeHeader(header: Buffer, path: string): OverlayHeader {
     digest.equals(header.subarray(-DIGEST_BYTES)) &&
     nameBytes <= MAX_BASE_BYTES &&
     blockBytes >= 512 &&
+    blockBytes <= MAX_BLOCK_BYTES &&
     (blockBytes & (blockBytes - 1)) === 0 &&
     Number.isSafeInteger(sizeBytes)
   if (!sound)

@@ -1,5 +1,5 @@
 import { type ChildProcess, spawn } from 'node:child_process'
-import { mkdir, writeFile } from 'node:fs/promises'
+import { appendFile, mkdir, readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { TARGETS } from './targets.ts'
@@ -11,11 +11,11 @@ export interface TargetReport {
   readonly inputs: number
   readonly seconds: number
   readonly cpuSeconds: number
-  /** Most memory that the process ever had, Node and the targets before included. */
+  /** Most memory that the process had since an input was last suspected, with Node and what was not collected yet. */
   readonly residentBytes: number
   /** Inputs kept because they took a new branch. */
   readonly corpus: number
-  /** Branches taken so far, where the code is instrumented. */
+  /** Branches that its inputs took, where the code is instrumented. */
   readonly branches: number
   readonly outcomes: Readonly<Record<string, number>>
   /** With the input in base64. */
@@ -44,13 +44,13 @@ export interface ChildSettings {
 const CHILD = fileURLToPath(new URL('./fuzz-child.js', import.meta.url))
 /**
  * Heap that parsers get. An input that needs more ends the process. The largest record that is taken needs 68 MiB by
- * itself; all memory together is held to 256 MiB.
+ * itself; memory-watch.ts holds all memory together to 256 MiB.
  */
 const HEAP_MIB = 128
 
 /** Fuzzes in a process of its own, and gives what it says, target by target. */
 export async function runChild(settings: ChildSettings): Promise<(TargetReport | StoppedReport)[]> {
-  const args = [`--max-old-space-size=${HEAP_MIB}`, CHILD, JSON.stringify(settings)]
+  const args = ['--expose-gc', `--max-old-space-size=${HEAP_MIB}`, CHILD, JSON.stringify(settings)]
   // Without what the test runner puts into the environment of its children.
   const { NODE_OPTIONS: _, ...env } = process.env
   const child = spawn(process.execPath, args, { env, stdio: ['ignore', 'pipe', 'pipe'] })
@@ -83,10 +83,13 @@ async function outputOf(
 export interface CampaignOptions {
   readonly inputs: number
   readonly seed: number
-  readonly target?: string
+  /** Default: all. */
+  readonly targets?: readonly string[]
   readonly instrumented: string
   /** Folder that gets a file for each finding. */
   readonly out: string
+  /** File that gets a line for each target that is done; those that it has with so many inputs are left out. */
+  readonly record?: string
   readonly print: (line: string) => void
 }
 
@@ -99,23 +102,52 @@ const HANG_MILLIS = 1000
  * @returns how many findings there were.
  */
 export async function runCampaign(options: CampaignOptions): Promise<number> {
-  const { inputs, seed, instrumented, out, print } = options
-  const names = TARGETS.map(({ name }) => name).filter((name) => (options.target ?? name) === name)
-  if (names.length === 0) throw new Error(`There is no target '${options.target}'.`)
+  const { inputs, seed, instrumented, print } = options
   let found = 0
-  for (const target of names) {
+  for (const target of await targetsLeft(options)) {
     const settings = { inputs, seed, target, instrumented, hangMillis: HANG_MILLIS }
     for (const report of await runChild(settings)) {
       if (report.kind === 'done') print(lineOf(report))
-      for (const { what, input } of report.kind === 'done' ? report.findings : [report]) {
-        const file = join(out, `${target}-${++found}`)
-        await mkdir(out, { recursive: true })
-        await writeFile(file, Buffer.from(input, 'base64'))
-        print(`${target}: ${what} (${file})`)
-      }
+      const findings = report.kind === 'done' ? report.findings : [report]
+      for (const finding of findings) print(await saved(target, finding, ++found, options.out))
+      if (report.kind === 'done' && options.record !== undefined)
+        await appendFile(options.record, `${JSON.stringify({ seed, ...report })}\n`)
     }
   }
   return found
+}
+
+async function targetsLeft({ targets, inputs, record }: CampaignOptions): Promise<string[]> {
+  const names = TARGETS.map(({ name }) => name)
+  const unknown = targets?.find((name) => !names.includes(name))
+  if (unknown !== undefined) throw new Error(`There is no target '${unknown}'.`)
+  const done = record === undefined ? [] : await readRecord(record)
+  const isDone = (name: string): boolean =>
+    done.some((report) => report.target === name && report.inputs >= inputs)
+  return names.filter((name) => (targets?.includes(name) ?? true) && !isDone(name))
+}
+
+async function readRecord(file: string): Promise<TargetReport[]> {
+  const text = await readFile(file, 'utf8').catch((error: NodeJS.ErrnoException) => {
+    if (error.code === 'ENOENT') return ''
+    throw error
+  })
+  return text
+    .split('\n')
+    .filter((line) => line !== '')
+    .map((line) => JSON.parse(line) as TargetReport)
+}
+
+async function saved(
+  target: string,
+  { what, input }: { readonly what: string; readonly input: string },
+  number: number,
+  folder: string,
+): Promise<string> {
+  const file = join(folder, `${target}-${number}`)
+  await mkdir(folder, { recursive: true })
+  await writeFile(file, Buffer.from(input, 'base64'))
+  return `${target}: ${what} (${file})`
 }
 
 function lineOf(report: TargetReport): string {

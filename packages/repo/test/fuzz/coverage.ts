@@ -1,9 +1,11 @@
-/** Which branches of the instrumented code have been taken so far. The code itself writes to it; see instrument.ts. */
+/** Which branches of the instrumented code have been taken since the last restart. The code itself writes to it; see instrument.ts. */
 export interface Coverage {
   readonly seen: Uint8Array
-  /** Branches taken for the first time, ever. */
+  /** How many. */
   taken: number
   readonly first: (branch: number) => void
+  /** Forgets all of them. */
+  readonly restart: () => void
 }
 
 /** The name under which instrumented code finds it. */
@@ -18,6 +20,10 @@ export function installCoverage(): Coverage {
     first(branch) {
       coverage.seen[branch] = 1
       coverage.taken++
+    },
+    restart() {
+      coverage.seen.fill(0)
+      coverage.taken = 0
     },
   }
   Object.assign(globalThis, { [COVERAGE_GLOBAL]: coverage })

@@ -30,9 +30,10 @@ export interface LoopOptions {
   readonly coverage?: Coverage
   /** Inputs to begin with, beside the seeds. */
   readonly more?: readonly Uint8Array[]
-  /** Called with each input before it is tried, and after. */
+  /** Called with each input before it is tried. */
   readonly before: (input: Uint8Array) => void
-  readonly after: (input: Uint8Array) => void
+  /** Called with each input after it was tried, and waited for where it has to be. */
+  readonly after: (input: Uint8Array) => Promise<void> | undefined
 }
 
 const MAX_FINDINGS = 20
@@ -53,12 +54,13 @@ export async function fuzz(target: FuzzTarget, options: LoopOptions): Promise<Lo
       inputs < starting
         ? corpus[inputs]!
         : mutate(chosen(corpus, starting, random), random.pick(corpus), random).subarray(0, MAX_INPUT_BYTES)
-    // Memory that native code has made is only given back between two turns of the event loop.
+    // Timers and native code get their turn.
     if (inputs % INPUTS_PER_TURN === 0) await setImmediate()
     const taken = coverage?.taken ?? 0
     before(input)
     const outcome = await verdict(target, input)
-    after(input)
+    const waiting = after(input)
+    if (waiting !== undefined) await waiting
     if (outcome instanceof Finding) {
       const known = findings.get(outcome.message)
       if (known === undefined || known.length > input.length) findings.set(outcome.message, input.slice())

@@ -45,8 +45,7 @@ async function ownFiles(): Promise<string[]> {
 function libraryFiles(): string[] {
   const require = createRequire(join(PACKAGES, 'core', 'package.json'))
   const msgpackr = join(dirname(require.resolve('msgpackr')), '..', 'unpack.js')
-  const fzstd = join(dirname(require.resolve('fzstd')), '..', 'esm', 'index.mjs')
-  return [msgpackr, fzstd]
+  return [msgpackr]
 }
 
 function instrumented(source: string, branches: { count: number }): string {

@@ -1,6 +1,7 @@
 import type { FuzzTarget } from './target.ts'
 import { COMMAND_LINE_TARGETS } from './targets/command-line.ts'
 import { CONFIG_TARGETS } from './targets/config.ts'
+import { DISK_TARGETS } from './targets/disks.ts'
 import { ENVELOPE_TARGETS } from './targets/envelopes.ts'
 import { NAME_TARGETS } from './targets/names.ts'
 import { PACK_TARGETS } from './targets/packs.ts'
@@ -19,4 +20,5 @@ export const TARGETS: readonly FuzzTarget[] = [
   ...NAME_TARGETS,
   ...SETTING_TARGETS,
   ...COMMAND_LINE_TARGETS,
+  ...DISK_TARGETS,
 ]

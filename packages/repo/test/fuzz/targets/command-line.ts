@@ -1,16 +1,25 @@
 // Command lines, files that hold passphrases, and what the system says about devices.
+import { EventEmitter } from 'node:events'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import type { ReadStream } from 'node:tty'
+import { askSecret } from '../../../../cli/dist/ask-secret.js'
 import { parseCommandLine } from '../../../../cli/dist/command-line/parse.js'
 import { backup } from '../../../../cli/dist/commands/backup.js'
 import { check } from '../../../../cli/dist/commands/check.js'
+import { commit } from '../../../../cli/dist/commands/commit.js'
 import { diff } from '../../../../cli/dist/commands/diff.js'
 import { forget } from '../../../../cli/dist/commands/forget.js'
 import { init } from '../../../../cli/dist/commands/init.js'
-import { keyAdd, keyList } from '../../../../cli/dist/commands/key.js'
+import { keyAdd, keyChange, keyList, keyRemove } from '../../../../cli/dist/commands/key.js'
 import { prune } from '../../../../cli/dist/commands/prune.js'
 import { repair } from '../../../../cli/dist/commands/repair.js'
 import { restore } from '../../../../cli/dist/commands/restore.js'
+import { serve } from '../../../../cli/dist/commands/serve.js'
+import { show } from '../../../../cli/dist/commands/show.js'
+import { snapshots } from '../../../../cli/dist/commands/snapshots.js'
+import { stats } from '../../../../cli/dist/commands/stats.js'
+import { Interruption } from '../../../../cli/dist/io.js'
 import { Report } from '../../../../cli/dist/output/report.js'
 import { passphraseIn } from '../../../../cli/dist/repository/secret-files.js'
 import { parseSysfsNumber } from '../../../../fs-adapters/dist/system/block-device.js'
@@ -18,7 +27,10 @@ import { parseMounts, parseSwaps } from '../../../../fs-adapters/dist/system/dev
 import { type FuzzTarget, sound } from '../target.ts'
 import { textOf, textSeeds } from './fixtures.ts'
 
-const COMMANDS = [init, backup, check, diff, forget, keyAdd, keyList, prune, repair, restore]
+const COMMANDS = [
+  ...[init, backup, check, commit, diff, forget, keyAdd, keyChange, keyList, keyRemove],
+  ...[prune, repair, restore, serve, show, snapshots, stats],
+]
 
 /** Input: words, each behind the one before and a zero byte. */
 const commandLine: FuzzTarget = {
@@ -32,6 +44,7 @@ const commandLine: FuzzTarget = {
     'prune\0REPO\0--max-unused=5%\0--max-repack\x001.5GiB\0--wait',
     'restore\0REPO\0latest\0-\0-q',
     'key\0add\0REPO\0--label=x',
+    'serve\0REPO\0latest\0--port\x0010809\0--bind=::1\0--cache=64M',
     'help\0check',
   ),
   codes: ['ERR_USAGE'],
@@ -100,6 +113,43 @@ const passphraseFile: FuzzTarget = {
   },
 }
 
+/** Input: what is typed, in pieces that a terminal gives at once, each behind the one before and a zero byte. */
+const typedSecret: FuzzTarget = {
+  name: 'typed-secret',
+  form: 'text',
+  seeds: textSeeds('the words\r', 'wrogn\x7f\x7fng\0 words\n', 'gone\x15new\x04', 'no\x03', 'never ended'),
+  codes: [],
+  async run(input) {
+    const typed = textOf(input)
+    const terminal = new Terminal()
+    const asked = askSecret(terminal as unknown as ReadStream, output, '', io.signal)
+    for (const piece of typed.split('\0')) terminal.emit('data', piece)
+    terminal.emit('end')
+    const ended = await asked.catch((error: unknown) => (error instanceof Error ? error : undefined))
+    if (typeof ended === 'string') {
+      sound(
+        typed.length > ended.length && KEYS.every((key) => !ended.includes(key)),
+        'a key is taken for text',
+      )
+      return 'typed'
+    }
+    sound(ended !== undefined && !terminal.isRaw, 'a terminal is left as it should not be')
+    return ended instanceof Interruption ? 'interrupted' : 'closed'
+  },
+}
+
+/** What ends, undoes or interrupts typing, instead of being typed. */
+const KEYS = ['\r', '\n', '\u0003', '\u0004', '\u0015', '\u007f', '\b']
+
+class Terminal extends EventEmitter {
+  isRaw = false
+  setRawMode(isRaw: boolean): void {
+    this.isRaw = isRaw
+  }
+  setEncoding(): void {}
+  pause(): void {}
+}
+
 function textIn(input: Uint8Array): string | undefined {
   try {
     return passphraseIn(input)
@@ -149,6 +199,7 @@ export const COMMAND_LINE_TARGETS: readonly FuzzTarget[] = [
   commandLine,
   commandOptions,
   passphraseFile,
+  typedSecret,
   deviceSize,
   mounts,
 ]
