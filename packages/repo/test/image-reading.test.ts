@@ -5,11 +5,11 @@ import fc from 'fast-check'
 import t from 'tap'
 import {
   codeOf,
+  collected,
   diskImage,
   ENCRYPTED,
   newRepository,
   noise,
-  objectNames,
   openRepository,
   replaceObject,
   SETTINGS,
@@ -106,8 +106,9 @@ for (const workers of [0, 2]) {
     const store = new MemoryStore()
     const bytes = noise('damaged', SIZE)
     await repositoryWith(bytes, { ...SETTINGS, regionBytes: 2 ** 20 }, store)
-    const packs = await objectNames(store, 'packs/')
-    const victim = packs[Math.floor(packs.length / 2)]!
+    // The largest, since those of nodes are small.
+    const packs = await collected(store.list('packs/'))
+    const victim = packs.toSorted((a, b) => b.sizeBytes - a.sizeBytes)[0]!.name
     const pack = await store.get(victim)
     pack[200]! ^= 1
     await replaceObject(store, victim, pack)
