@@ -57,12 +57,12 @@ export function rewritePartitionTable(
   table: PartitionTable,
   changes: PartitionTableChanges = {},
 ): RewrittenTable {
+  assertTrustworthy(table)
   const { sizeBytes = table.sizeBytes, sectorBytes = table.sectorBytes, grow } = changes
   if (!Number.isSafeInteger(sizeBytes) || sizeBytes < 0)
     throw new PlatterError('ERR_INVALID_ARGUMENT', `${sizeBytes} is not the size of a disk.`)
   if (!SECTOR_SIZES.includes(sectorBytes))
     throw new PlatterError('ERR_INVALID_ARGUMENT', `Sectors have ${SECTOR_SIZES.join(' or ')} bytes.`)
-  assertTrustworthy(table)
   if (grow !== undefined && !table.partitions.some(({ number }) => number === grow))
     throw new PlatterError('ERR_INVALID_ARGUMENT', `There is no partition ${grow} that could grow.`)
   const { newIdentity = false, random = randomBytes } = changes
