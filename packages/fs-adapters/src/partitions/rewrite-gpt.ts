@@ -34,7 +34,7 @@ export function rewriteGpt(table: GptTable, changes: ResolvedChanges): Rewritten
     at(1, headers.primary),
     at(0, bootSector(table, geometry.lastLba, changes)),
   ]
-  return { writes, table: readAgain(writes, [], partitions, changes) }
+  return { writes, table: readAgain(writes, [{ offset: 0, bytes: table.raw.head }], partitions, changes) }
 }
 
 /** Partitions keep their bytes, so they have to fit the new sectors. A hybrid's MBR covers the disk in its own way. */

@@ -59,7 +59,8 @@ export function randomId(random: (lengthBytes: number) => Uint8Array, lengthByte
 }
 
 /**
- * Reads what was computed again: over what is on the disk already, and zeros elsewhere.
+ * Reads what was computed again, over what is known to be on the disk already. Nothing can be told of the rest of it, so
+ * that cannot be read.
  *
  * @throws ERR_INTERNAL unless it is a sound table with these partitions.
  */
@@ -69,15 +70,7 @@ export function readAgain(
   partitions: readonly Partition[],
   { sizeBytes, sectorBytes }: ResolvedChanges,
 ): PartitionTable {
-  const read = ({ offset, length }: ByteRange): Uint8Array => {
-    const into = new Uint8Array(length)
-    for (const piece of [...present, ...writes]) {
-      const from = Math.max(offset, piece.offset)
-      const to = Math.min(offset + length, piece.offset + piece.bytes.length)
-      if (from < to) into.set(piece.bytes.subarray(from - piece.offset, to - piece.offset), from - offset)
-    }
-    return into
-  }
+  const read = (range: ByteRange): Uint8Array | undefined => known(range, [...present, ...writes])
   const disk = { sizeBytes, sectorBytes, sectorBytesCertain: true }
   const table = decodeFrom(read, decodePartitionTable(disk))
   assert(table.isTrustworthy, 'a rewritten partition table is not sound')
@@ -90,4 +83,22 @@ export function readAgain(
       'a partition table is written beyond its disk',
     )
   return table
+}
+
+/** The bytes of a range, of which later pieces count more than earlier ones; undefined unless all of it is known. */
+function known({ offset, length }: ByteRange, pieces: readonly DiskWrite[]): Uint8Array | undefined {
+  const end = offset + length
+  for (let at = offset; at < end; ) {
+    const reached = at
+    const piece = pieces.find((one) => one.offset <= reached && reached < one.offset + one.bytes.length)
+    if (piece === undefined) return undefined
+    at = piece.offset + piece.bytes.length
+  }
+  const into = new Uint8Array(length)
+  for (const piece of pieces) {
+    const from = Math.max(offset, piece.offset)
+    const to = Math.min(end, piece.offset + piece.bytes.length)
+    if (from < to) into.set(piece.bytes.subarray(from - piece.offset, to - piece.offset), from - offset)
+  }
+  return into
 }

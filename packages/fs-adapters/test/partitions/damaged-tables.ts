@@ -520,6 +520,15 @@ function mbrCorpus(): Readonly<Record<string, DamagedTable>> {
       partitions: 1,
     },
     'an empty MBR': { ...trusted, disk: madeMbr({ sizeBytes: SIZE, entries: [] }), codes: [], partitions: 0 },
+    // Its entries were zeros once, and are not now.
+    'an MBR and a damaged first copy of a GPT': {
+      ...trusted,
+      disk: madeGpt({ sizeBytes: SIZE, copies: ['primary'], mbr: [one, big] }).write(
+        1024,
+        Buffer.from('boot code'),
+      ),
+      codes: [],
+    },
     'an MBR and the remnant of a GPT': {
       ...trusted,
       disk: madeGpt({ ...TWO, copies: ['backup'], mbr: [one, big] }),
