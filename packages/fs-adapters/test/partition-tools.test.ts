@@ -197,7 +197,7 @@ test('filesystems without a table', async (t) => {
       run(tool, [...args, path])
       const table = flawless(await tableOf(path))
       const isSigned = ['FAT', 'exFAT', 'NTFS'].includes(what)
-      t.match(table, { kind: 'none', content: isSigned ? what : undefined, partitions: [], regions: [] })
+      t.match(table, { kind: 'none', content: isSigned ? what : undefined, partitions: [], areas: [] })
       t.same(rewritePartitionTable(table, { sizeBytes: 10 * MiB }).writes, [])
     })
   }

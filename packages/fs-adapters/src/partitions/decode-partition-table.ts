@@ -11,11 +11,11 @@ import {
   type NoTable,
   type PartitionTable,
   problem,
+  type TableArea,
   type TableProblem,
-  type TableRegion,
   type UnusableTable,
 } from './partition-table.ts'
-import { tableRegions } from './table-regions.ts'
+import { tableAreas } from './table-areas.ts'
 
 /** Sizes of sectors that are understood. */
 export const SECTOR_SIZES: readonly number[] = [512, 4096]
@@ -151,7 +151,7 @@ function isPlausible(disk: DiskShape, sector: MbrSector): boolean {
 function* mbrTable(found: Found, earlier: readonly TableProblem[]): Decoding<MbrTable> {
   const { disk, otherDisk, head, sector } = found
   const { partitions, ebrs, problems } = yield* decodeMbr(disk, sector)
-  const own: TableRegion[] = [
+  const own: TableArea[] = [
     { kind: 'mbr', offset: 0, length: disk.sectorBytes },
     ...ebrs.map(({ offset, bytes }) => ({ kind: 'ebr' as const, offset, length: bytes.length })),
   ]
@@ -169,14 +169,14 @@ function* mbrTable(found: Found, earlier: readonly TableProblem[]): Decoding<Mbr
     problems: all,
     signature: sector.diskSignature,
     partitions,
-    regions: tableRegions(own, [], partitions, disk.sizeBytes),
+    areas: tableAreas(own, partitions, disk.sizeBytes),
     raw: { head, ebrs },
   }
 }
 
 function unusable(disk: DiskShape, problems: readonly TableProblem[]): UnusableTable {
   const { sizeBytes, sectorBytes } = disk
-  const regions: TableRegion[] = [{ kind: 'unknown', offset: 0, length: sizeBytes }]
+  const areas: TableArea[] = [{ kind: 'unknown', offset: 0, length: sizeBytes }]
   return {
     kind: 'unusable',
     sizeBytes,
@@ -184,7 +184,7 @@ function unusable(disk: DiskShape, problems: readonly TableProblem[]): UnusableT
     isTrustworthy: false,
     problems,
     partitions: [],
-    regions: sizeBytes > 0 ? regions : [],
+    areas: sizeBytes > 0 ? areas : [],
   }
 }
 
@@ -198,6 +198,6 @@ function none(disk: DiskShape, content: string | undefined, problems: readonly T
     problems,
     content,
     partitions: [],
-    regions: [],
+    areas: [],
   }
 }

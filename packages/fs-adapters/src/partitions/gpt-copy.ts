@@ -128,15 +128,15 @@ export function headerCrc(bytes: Uint8Array): number {
 }
 
 function entriesFault(disk: DiskShape, header: GptHeader): string | undefined {
-  const { entryCount, entryBytes, entriesLba, lba } = header
+  const { entryCount, entryBytes, entriesLba } = header
   if (entryBytes < 128 || !Number.isInteger(Math.log2(entryBytes)))
     return `its entries claim ${entryBytes} bytes each`
   const length = entryCount * entryBytes
   if (length === 0 || length > MAX_ENTRIES_BYTES)
     return `its ${entryCount} entries would take ${length} bytes`
   const end = entriesLba + Math.ceil(length / disk.sectorBytes)
-  const isOutside = entriesLba < 2 || end > Math.floor(disk.sizeBytes / disk.sectorBytes)
-  if (isOutside || (entriesLba <= lba && lba < end)) return `its entries cannot lie at sector ${entriesLba}`
+  if (entriesLba < 2 || end > Math.floor(disk.sizeBytes / disk.sectorBytes))
+    return `its entries cannot lie at sector ${entriesLba}`
   if (header.firstUsableLba > header.lastUsableLba) return 'its usable range ends before it begins'
   return undefined
 }

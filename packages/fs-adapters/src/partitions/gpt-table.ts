@@ -12,10 +12,10 @@ import {
   isTrustworthy,
   type Partition,
   problem,
+  type TableArea,
   type TableProblem,
-  type TableRegion,
 } from './partition-table.ts'
-import { backupAreas, entrySectors, gptCopyRegions, tableRegions } from './table-regions.ts'
+import { entrySectors, gptCopyAreas, tableAreas } from './table-areas.ts'
 
 /** More problems than this say nothing more. */
 const MAX_PROBLEMS = 64
@@ -34,8 +34,8 @@ export function gptTable(
   const { header, entries } = gpt.used
   const { partitions, problems } = gptPartitions(header, entries, sectorBytes)
   const mbrPartitions = primaryPartitions(sector, sectorBytes).filter(({ type }) => type !== 'ee')
-  const own: TableRegion[] = [{ kind: 'mbr', offset: 0, length: sectorBytes }]
-  for (const sound of Object.values(gpt.sound)) own.push(...gptCopyRegions(sound, sectorBytes))
+  const own: TableArea[] = [{ kind: 'mbr', offset: 0, length: sectorBytes }]
+  for (const sound of Object.values(gpt.sound)) own.push(...gptCopyAreas(sound, sectorBytes))
   const usable = usableRange(header, sectorBytes)
   const all = [
     ...earlier,
@@ -61,7 +61,7 @@ export function gptTable(
     usable,
     partitions,
     mbrPartitions,
-    regions: tableRegions(own, backupAreas(header, disk), partitions, Math.min(sizeBytes, endOf(usable))),
+    areas: tableAreas(own, partitions, sizeBytes),
     raw: { head, header: header.bytes, entries },
   }
 }

@@ -130,8 +130,6 @@ function* isConfirmed(
     const end =
       lba * disk.sectorBytes + Math.ceil(backup.entries.length / disk.sectorBytes) * disk.sectorBytes
     if (lba < 2 || end > disk.sizeBytes) continue
-    // The backup's own entries are no witness.
-    if (lba === backup.header.entriesLba) continue
     const entries = yield* readEntries(disk, lba, backup.entries.length)
     if (entries !== undefined && crc32(entries) === backup.header.entriesCrc) return true
   }

@@ -7,10 +7,10 @@ export type {
   NoTable,
   Partition,
   PartitionTable,
+  TableArea,
   TableBase,
   TableProblem,
   TableProblemCode,
-  TableRegion,
   UnusableTable,
 } from './partition-table.ts'
 export {

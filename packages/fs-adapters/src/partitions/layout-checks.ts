@@ -3,8 +3,8 @@ import {
   endOf,
   type Partition,
   problem,
+  type TableArea,
   type TableProblem,
-  type TableRegion,
 } from './partition-table.ts'
 
 /** More problems of a layout than this say nothing more. */
@@ -13,7 +13,7 @@ const MAX_PROBLEMS = 32
 /** Partitions that overlap each other, a structure of the table, or the end of the disk, or leave their container. */
 export function layoutProblems(
   partitions: readonly Partition[],
-  own: readonly TableRegion[],
+  own: readonly TableArea[],
   sizeBytes: number,
 ): TableProblem[] {
   const problems = partitions

@@ -48,11 +48,11 @@ export interface ByteRange {
 }
 
 /**
- * A range that a backup always keeps bit for bit: the table itself, the places where a damaged copy of it stands or
- * should stand, and the area before the first partition, where boot loaders live.
+ * A range that a backup always keeps bit for bit: the table itself, and everything before the first partition and behind
+ * the last one. There are boot loaders, damaged copies of the table, and what RAID and volume managers leave.
  */
-export interface TableRegion extends ByteRange {
-  readonly kind: 'mbr' | 'ebr' | 'gpt-header' | 'gpt-entries' | 'gpt-backup-area' | 'boot-area' | 'unknown'
+export interface TableArea extends ByteRange {
+  readonly kind: 'mbr' | 'ebr' | 'gpt-header' | 'gpt-entries' | 'boot-area' | 'end-area' | 'unknown'
 }
 
 /** A partition; offset and length are in bytes. */
@@ -87,7 +87,7 @@ export interface TableBase {
   /** In ascending order of their numbers. */
   readonly partitions: readonly Partition[]
   /** Ascending, without overlap. */
-  readonly regions: readonly TableRegion[]
+  readonly areas: readonly TableArea[]
 }
 
 /** Where a sound copy of a GPT stands, in sectors. */
@@ -136,7 +136,7 @@ export interface NoTable extends TableBase {
 
 /**
  * There are signs of a table, but it is damaged, ambiguous or not supported: read the disk whole. Never trustworthy;
- * has no partitions, and its one region is the whole disk.
+ * has no partitions, and its one area is the whole disk.
  */
 export interface UnusableTable extends TableBase {
   readonly kind: 'unusable'

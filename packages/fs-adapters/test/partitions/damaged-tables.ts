@@ -37,7 +37,7 @@ function forgedHeader(disk: SparseDisk, lba: number, change: (header: Buffer, lb
   const header = disk.at(lba * 512, 512)
   change(header, lba)
   const length = header.readUInt32LE(12)
-  resealed(header.subarray(0, length <= 512 ? length : 92))
+  resealed(header.subarray(0, length))
   return header
 }
 

@@ -30,8 +30,8 @@ function assertSound(table: PartitionTable, disk: SparseDisk): void {
   ok(table.isTrustworthy === table.problems.every(({ severity }) => severity === 'warning'))
   ok(table.problems.length <= 600, 'problems without end')
   let end = 0
-  for (const { offset, length } of table.regions) {
-    ok(offset >= end && length > 0 && offset + length <= sizeBytes, 'a region is out of order')
+  for (const { offset, length } of table.areas) {
+    ok(offset >= end && length > 0 && offset + length <= sizeBytes, 'an area is out of order')
     end = offset + length
   }
   const numbers = table.partitions.map(({ number }) => number)

@@ -56,11 +56,11 @@ const partitionTable: FuzzTarget = {
 }
 
 function assertSound(table: PartitionTable, sizeBytes: number): void {
-  const { isTrustworthy, partitions, regions, problems } = table
+  const { isTrustworthy, partitions, areas, problems } = table
   sound(problems.length <= 600, 'problems without end')
   let end = 0
-  for (const { offset, length } of regions) {
-    sound(offset >= end && length > 0 && offset + length <= sizeBytes, 'regions are not in order')
+  for (const { offset, length } of areas) {
+    sound(offset >= end && length > 0 && offset + length <= sizeBytes, 'areas are not in order')
     end = offset + length
   }
   if (!isTrustworthy) return
