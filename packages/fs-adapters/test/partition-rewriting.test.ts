@@ -165,28 +165,46 @@ const MADE: MadeGpt = {
 }
 
 test('a repair brings back every byte', async (t) => {
-  const sound = madeGpt(MADE)
-  for (const [sector, count] of [
-    [1, 1],
-    [2, 32],
-    [131_071, 1],
-    [131_039, 32],
-  ] as const) {
-    const disk = madeGpt(MADE).write(sector * 512, new Uint8Array(count * 512).fill(1))
-    disk.writeAll(rewritePartitionTable(await read(disk)).writes)
-    t.same(disk.at(0, 34 * 512), sound.at(0, 34 * 512))
-    t.same(disk.at(131_039 * 512, 33 * 512), sound.at(131_039 * 512, 33 * 512))
+  const unusual = {
+    usual: {},
+    'less usable space': { lastUsable: 120_000 },
+    'entries elsewhere': { entriesLba: 40 },
+  }
+  for (const [what, made] of Object.entries(unusual)) {
+    const sound = madeGpt({ ...MADE, ...made })
+    for (const [sector, count] of [
+      [131_071, 1],
+      [131_039, 32],
+      [1, 1],
+      [2, 32],
+    ] as const) {
+      // A first header that is gone no longer says where its entries were.
+      if (what === 'entries elsewhere' && sector < 3) continue
+      const disk = madeGpt({ ...MADE, ...made }).write(sector * 512, new Uint8Array(count * 512).fill(1))
+      disk.writeAll(rewritePartitionTable(await read(disk)).writes)
+      t.ok(disk.at(0, MiB).equals(sound.at(0, MiB)), `${what}: ${count} sectors from ${sector}`)
+      t.ok(disk.at(63 * MiB, MiB).equals(sound.at(63 * MiB, MiB)))
+    }
   }
 })
 
 test('one copy is sound after each write', async (t) => {
-  const disk = madeGpt(MADE).resized(100 * MiB)
-  const table = await read(disk)
-  const { writes } = rewritePartitionTable(table, { grow: 2 })
-  for (const [i, write] of writes.entries()) {
-    const { partitions } = await read(disk.writeAll([write]))
-    t.equal(partitions.length, 2, `after write ${i}`)
-  }
+  const zeros = new Uint8Array(512)
+  const damages = { nothing: [], 'the primary': [1], 'primary entries': [2], 'the backup': [131_071] }
+  for (const [what, sectors] of Object.entries(damages))
+    for (const sizeBytes of [64 * MiB, 100 * MiB]) {
+      const disk = madeGpt(MADE)
+      for (const sector of sectors) disk.write(sector * 512, zeros)
+      const table = await read(disk)
+      const grownDisk = disk.resized(sizeBytes)
+      const { writes } = rewritePartitionTable(table, { sizeBytes, grow: 2, newIdentity: true })
+      for (const [i, write] of writes.entries()) {
+        // Of a disk that has grown and a header that is lost, nothing tells where the backup is.
+        const isLost = what === 'the primary' && sizeBytes > 64 * MiB && i === 0
+        const { kind, partitions } = await read(grownDisk.writeAll([write]))
+        if (!isLost) t.same([kind, partitions.length], ['gpt', 2], `without ${what}, after write ${i}`)
+      }
+    }
 })
 
 test('growing', async (t) => {
@@ -254,4 +272,22 @@ test('a table that has no room in longer sectors', async (t) => {
   t.equal(rewritePartitionTable(await at(48, 128), longer).table.partitions[0]?.offset, 48 * 512)
   const near = await at(40, 128)
   t.throws(() => rewritePartitionTable(near, longer), { code: 'ERR_PARTITION_TABLE' })
+})
+
+test('a short table leaves nothing behind that longer sectors would show', async (t) => {
+  const made = { ...MADE, entryCount: 16, partitions: [{ number: 1, first: 2048, last: 4095 }] }
+  const disk = madeGpt(made)
+  const { writes } = rewritePartitionTable(await read(disk), { sectorBytes: 4096 })
+  const moved = await read(disk.writeAll(writes))
+  t.match(moved, { kind: 'gpt', sectorBytes: 4096, isTrustworthy: true })
+})
+
+test('a backup is in place only for sectors of the same size', async (t) => {
+  const table = await read(
+    madeGpt({ sizeBytes: 64 * MiB, sectorBytes: 4096, partitions: [{ number: 1, first: 256, last: 4000 }] }),
+  )
+  t.throws(() => rewritePartitionTable(table, { sectorBytes: 512, sizeBytes: 8 * MiB }), {
+    code: 'ERR_TARGET_TOO_SMALL',
+    details: { expected: 4001 * 4096 + 33 * 512 },
+  })
 })

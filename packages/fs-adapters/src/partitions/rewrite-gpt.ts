@@ -27,13 +27,11 @@ export function rewriteGpt(table: GptTable, changes: ResolvedChanges): Rewritten
   const padded = new Uint8Array(geometry.entrySectors * sectorBytes)
   padded.set(entries)
   const at = (lba: number, bytes: Uint8Array): DiskWrite => ({ offset: lba * sectorBytes, bytes })
-  const writes = [
-    at(geometry.backupEntriesLba, padded),
-    at(geometry.lastLba, headers.backup),
-    at(geometry.primaryEntriesLba, padded),
-    at(1, headers.primary),
-    at(0, bootSector(table, geometry.lastLba, changes)),
-  ]
+  const primary = [at(geometry.primaryEntriesLba, padded), at(1, headers.primary)]
+  const backup = [at(geometry.backupEntriesLba, padded), at(geometry.lastLba, headers.backup)]
+  // The copy that was read goes last: it may be the only one that is sound.
+  const copies = table.copy === 'primary' ? [...backup, ...primary] : [...primary, ...backup]
+  const writes = [...copies, at(0, bootSector(table, geometry.lastLba, changes))]
   return { writes, table: readAgain(writes, [{ offset: 0, bytes: table.raw.head }], partitions, changes) }
 }
 

@@ -375,7 +375,10 @@ function mbrCorpus(): Readonly<Record<string, DamagedTable>> {
     },
     'a chain that leaves its container': {
       ...doubtful,
-      disk: chain(link(39_999, 65_536)),
+      disk: chain((disk) => {
+        link(39_999, 65_536)(disk)
+        disk.write(98_304 * 512, mbrBytes([{ type: 0x83, start: 1, sectors: 10 }]))
+      }),
       codes: ['chain-broken'],
       partitions: 4,
     },
@@ -524,7 +527,7 @@ function mbrCorpus(): Readonly<Record<string, DamagedTable>> {
     'an MBR and a damaged first copy of a GPT': {
       ...trusted,
       disk: madeGpt({ sizeBytes: SIZE, copies: ['primary'], mbr: [one, big] }).write(
-        1024,
+        10_000,
         Buffer.from('boot code'),
       ),
       codes: [],
