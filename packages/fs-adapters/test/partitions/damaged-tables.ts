@@ -572,6 +572,16 @@ function otherCorpus(): Readonly<Record<string, DamagedTable>> {
       disk: fat(madeMbr({ sizeBytes: SIZE, entries: [{ type: 12, start: 2048, sectors: 100_000 }] })),
       codes: ['ambiguous'],
     },
+    'an MBR whose code looks like the parameters of a FAT': {
+      kind: 'mbr',
+      isTrustworthy: true,
+      disk: fat(madeMbr({ sizeBytes: SIZE, entries: [{ type: 12, start: 2048, sectors: 100_000 }] })).write(
+        0,
+        Uint8Array.of(0x33),
+      ),
+      codes: [],
+      partitions: 1,
+    },
     'a boot sector of something': {
       ...none,
       kind: 'unusable',
