@@ -1,6 +1,7 @@
 // Partition tables on disks that lie in memory: what is read of them when they are sound, damaged, or made to deceive.
 import { deepEqual, equal, ok } from 'node:assert/strict'
 import { PlatterError } from '@platter/core'
+import { MemorySource } from '@platter/fs-adapters'
 import { type ByteRange, readPartitionTable } from '@platter/fs-adapters/partitions'
 import fc from 'fast-check'
 import { test } from 'tap'
@@ -277,6 +278,12 @@ test('other failures of a source are its own', async (t) => {
   }
   t.same(await readPartitionTable(inPieces), await readPartitionTable(disk))
   t.same(codesOf(await readPartitionTable({ info, sequential: false, read: async () => 0 })), ['unreadable'])
+})
+
+test('reading can be aborted', async (t) => {
+  const source = new MemorySource(new Uint8Array(MiB))
+  await t.rejects(readPartitionTable(source, { signal: AbortSignal.abort() }), { name: 'AbortError' })
+  t.match(await readPartitionTable(source), { kind: 'none', isTrustworthy: true })
 })
 
 test('disks that are too small for anything', async () => {
