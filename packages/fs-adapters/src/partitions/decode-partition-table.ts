@@ -38,20 +38,14 @@ export function* decodePartitionTable(disk: DiskShape): Decoding<PartitionTable>
   if (head === undefined) {
     return unusable(disk, [problem('error', 'unreadable', 'The first sector of the disk cannot be read.')])
   }
-  const found: Found = {
-    disk,
-    otherDisk: { ...disk, sectorBytes: disk.sectorBytes === 512 ? 4096 : 512 },
-    // Not slice(): that of a Buffer shares its memory.
-    head: new Uint8Array(head),
-    sector: decodeMbrSector(head),
-    own: yield* decodeGpt(disk),
-    other: { state: 'absent' },
-  }
-  const other = yield* decodeGpt(found.otherDisk)
-  const { isSigned, entries } = found.sector
-  if (isSigned && entries.some(({ type }) => type === PROTECTIVE_TYPE))
-    return protectedGpt({ ...found, other })
-  return yield* withoutProtection({ ...found, other })
+  const otherDisk = { ...disk, sectorBytes: disk.sectorBytes === 512 ? 4096 : 512 }
+  const sector = decodeMbrSector(head)
+  const own = yield* decodeGpt(disk)
+  const other = yield* decodeGpt(otherDisk)
+  // Not slice(): that of a Buffer shares its memory.
+  const found: Found = { disk, otherDisk, head: new Uint8Array(head), sector, own, other }
+  const isProtective = sector.isSigned && sector.entries.some(({ type }) => type === PROTECTIVE_TYPE)
+  return isProtective ? protectedGpt(found) : yield* withoutProtection(found)
 }
 
 /** What was read before anything is decided. */

@@ -23,7 +23,7 @@ export interface ValidCopy {
   readonly entries: Uint8Array
 }
 
-export interface DamagedCopy {
+interface DamagedCopy {
   readonly state: 'damaged'
   /** What is damaged. With `entries` the checksum of the header is right. */
   readonly part: 'header' | 'entries'

@@ -1,13 +1,6 @@
 import { crc32 } from 'node:zlib'
 import type { Decoding, DiskShape } from './decoding.ts'
-import {
-  type DamagedCopy,
-  decodeGptCopy,
-  type GptCopy,
-  type GptHeader,
-  readEntries,
-  type ValidCopy,
-} from './gpt-copy.ts'
+import { decodeGptCopy, type GptCopy, type GptHeader, readEntries, type ValidCopy } from './gpt-copy.ts'
 import { isUsed } from './gpt-entries.ts'
 import { type GptCopyName, problem, type TableProblem } from './partition-table.ts'
 
@@ -20,6 +13,8 @@ export interface ValidGpt {
   readonly sound: Readonly<Partial<Record<GptCopyName, GptHeader>>>
   readonly problems: readonly TableProblem[]
 }
+
+type UnsoundCopy = Exclude<GptCopy, ValidCopy>
 
 /** What both copies together say. */
 export type Gpt =
@@ -52,7 +47,7 @@ function fromPrimary(primary: ValidCopy, named: GptCopy, last: GptCopy, lastLba:
     return { state: 'valid', used: primary, copy: 'primary', sound, problems }
   }
   if (backup.state !== 'valid') {
-    problems.push(damageOf(backup, 'backup', 'warning'))
+    problems.push(damageOf(backup, 'backup'))
     return valid({ primary: primary.header })
   }
   if (backup.header.alternateLba !== 1 || !isSameTable(primary.header, backup.header)) {
@@ -80,20 +75,15 @@ function placeProblems({ alternateLba, lastUsableLba }: GptHeader, lastLba: numb
 }
 
 /** The primary is not sound. Of the backups, all that are sound have to say the same. */
-function* fromBackups(
-  disk: DiskShape,
-  primary: Exclude<GptCopy, ValidCopy>,
-  named: GptCopy,
-  last: GptCopy,
-): Decoding<Gpt> {
-  const damage = damageOf(primary, 'primary', 'warning')
+function* fromBackups(disk: DiskShape, primary: UnsoundCopy, named: GptCopy, last: GptCopy): Decoding<Gpt> {
+  const damage = damageOf(primary, 'primary')
   const valid = [named, last].filter((copy) => copy.state === 'valid')
   const [used, other] = valid
   if (used === undefined) {
     const all = [primary, named, last]
     if (all.every(({ state }) => state === 'absent')) return { state: 'absent' }
     const backup = named.state === 'damaged' ? named : last.state === 'damaged' ? last : ABSENT
-    return { state: 'damaged', problems: [damage, damageOf(backup, 'backup', 'warning')] }
+    return { state: 'damaged', problems: [damage, damageOf(backup, 'backup')] }
   }
   const problems = [damage]
   const lastLba = Math.floor(disk.sizeBytes / disk.sectorBytes) - 1
@@ -117,11 +107,7 @@ const ABSENT = { state: 'absent' } as const
  * Whether what is left of the primary shows that a backup is of the same table: a sound header that names the same
  * entries, or entries with the checksum that the backup has of them. Zeros show nothing.
  */
-function* isConfirmed(
-  disk: DiskShape,
-  primary: Exclude<GptCopy, ValidCopy>,
-  backup: ValidCopy,
-): Decoding<boolean> {
+function* isConfirmed(disk: DiskShape, primary: UnsoundCopy, backup: ValidCopy): Decoding<boolean> {
   if (primary.state === 'damaged' && primary.part === 'entries' && primary.header !== undefined)
     return isSameTable(primary.header, backup.header)
   if (!isUsed(backup.header, backup.entries)) return false
@@ -136,16 +122,12 @@ function* isConfirmed(
   return false
 }
 
-function damageOf(
-  copy: { readonly state: 'absent' } | DamagedCopy | ValidCopy,
-  name: GptCopyName,
-  severity: TableProblem['severity'],
-): TableProblem {
+function damageOf(copy: UnsoundCopy, name: GptCopyName): TableProblem {
   const which = name === 'primary' ? 'first copy' : 'backup'
   if (copy.state !== 'damaged')
-    return problem(severity, 'header-missing', `The ${which} of the GPT is not there.`, name)
+    return problem('warning', 'header-missing', `The ${which} of the GPT is not there.`, name)
   const code = copy.part === 'header' ? 'header-damaged' : 'entries-damaged'
-  return problem(severity, code, `The ${which} of the GPT cannot be used: ${copy.why}.`, name)
+  return problem('warning', code, `The ${which} of the GPT cannot be used: ${copy.why}.`, name)
 }
 
 /** Whether two headers describe the same table. */
