@@ -152,7 +152,30 @@ test('no damaged byte of a GPT makes another table of it', async (t) => {
   }
 })
 
-test('no damaged byte of the chain of an MBR adds to a table that is trusted', async () => {
+test('damage of any length to either copy', async () => {
+  const sound = await readFlawless(madeGpt(MADE))
+  const copyBytes = 33 * 512
+  const damage = fc.record({
+    isBackup: fc.boolean(),
+    at: fc.nat({ max: copyBytes - 1 }),
+    bytes: fc.uint8Array({ minLength: 1, maxLength: 2000 }),
+  })
+  await fc.assert(
+    fc.asyncProperty(fc.array(damage, { minLength: 1, maxLength: 3 }), async (damages) => {
+      const disk = madeGpt(MADE)
+      for (const { isBackup, at, bytes } of damages)
+        disk.write((isBackup ? 8 * MiB - copyBytes : 512) + at, bytes.subarray(0, copyBytes - at))
+      const table = await read(disk)
+      if (table.isTrustworthy) deepEqual(table.partitions, sound.partitions)
+      // With damage to one copy only there is always a table, and never another one.
+      const isOne = damages.every(({ isBackup }) => isBackup === damages[0]!.isBackup)
+      if (isOne) deepEqual(table.partitions, sound.partitions)
+    }),
+    { numRuns: 2 * RUNS },
+  )
+})
+
+test('a damaged byte of an MBR or its chain gives a value that is sound in itself', async () => {
   const made: MadeMbr = {
     sizeBytes: 64 * MiB,
     entries: [
