@@ -33,7 +33,10 @@ export interface PartitionTableChanges {
 
 /** What is to be written, and how the disk reads then. */
 export interface RewrittenTable {
-  /** Whole sectors, in the order in which to write them: the copy of a GPT that was read goes last, so that one is always sound. */
+  /**
+   * Whole sectors, in the order in which to write them: the copy of a GPT that was read goes last, so that one is always
+   * sound.
+   */
   readonly writes: readonly DiskWrite[]
   readonly table: PartitionTable
 }
