@@ -1,4 +1,4 @@
-// docs/embedding.md and the READMEs: every block of TypeScript compiles, and does what the text says.
+// docs/embedding.md, docs/disks.md and the READMEs: every block of TypeScript compiles, and does what the text says.
 import { createHash } from 'node:crypto'
 import { cp, mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
@@ -16,6 +16,7 @@ import { noise } from './harness.ts'
 
 const DOCUMENTS = [
   ['docs/embedding.md', 'embedding'],
+  ['docs/disks.md', 'disks'],
   ['packages/core/README.md', 'core'],
   ['packages/repo/README.md', 'repo'],
   ['packages/fs-adapters/README.md', 'adapters'],

@@ -60,6 +60,8 @@ export type ErrorCode =
   | 'ERR_TARGET_MOUNTED'
   | 'ERR_TARGET_FULL'
   | 'ERR_TARGET_WRITE'
+  // disks
+  | 'ERR_PARTITION_TABLE'
   // servers
   | 'ERR_LISTEN'
   // overlays

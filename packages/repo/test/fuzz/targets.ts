@@ -5,6 +5,7 @@ import { DISK_TARGETS } from './targets/disks.ts'
 import { ENVELOPE_TARGETS } from './targets/envelopes.ts'
 import { NAME_TARGETS } from './targets/names.ts'
 import { PACK_TARGETS } from './targets/packs.ts'
+import { PARTITION_TABLE_TARGETS } from './targets/partition-tables.ts'
 import { RECORD_TARGETS } from './targets/records.ts'
 import { SETTING_TARGETS } from './targets/settings.ts'
 
@@ -19,6 +20,7 @@ export const TARGETS: readonly FuzzTarget[] = [
   ...PACK_TARGETS,
   ...NAME_TARGETS,
   ...SETTING_TARGETS,
+  ...PARTITION_TABLE_TARGETS,
   ...COMMAND_LINE_TARGETS,
   ...DISK_TARGETS,
 ]

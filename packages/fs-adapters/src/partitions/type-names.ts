@@ -1,0 +1,62 @@
+/** Well-known types of GPT partitions. */
+const GPT_TYPES: ReadonlyMap<string, string> = new Map([
+  ['c12a7328-f81f-11d2-ba4b-00a0c93ec93b', 'EFI System'],
+  ['21686148-6449-6e6f-744e-656564454649', 'BIOS boot'],
+  ['9e1a2d38-c612-4316-aa26-8b49521e5a8b', 'PowerPC PReP boot'],
+  ['e3c9e316-0b5c-4db8-817d-f92df00215ae', 'Microsoft reserved'],
+  ['ebd0a0a2-b9e5-4433-87c0-68b6b72699c7', 'Microsoft basic data'],
+  ['5808c8aa-7e8f-42e0-85d2-e1e90434cfb3', 'Microsoft LDM metadata'],
+  ['af9b60a0-1431-4f62-bc68-3311714a69ad', 'Microsoft LDM data'],
+  ['de94bba4-06d1-4d40-a16a-bfd50179d6ac', 'Windows recovery environment'],
+  ['e75caf8f-f680-4cee-afa3-b001e56efc2d', 'Microsoft Storage Spaces'],
+  ['0657fd6d-a4ab-43c4-84e5-0933c84b4f4f', 'Linux swap'],
+  ['0fc63daf-8483-4772-8e79-3d69d8477de4', 'Linux filesystem'],
+  ['44479540-f297-41b2-9af7-d131d5f0458a', 'Linux root (x86)'],
+  ['4f68bce3-e8cd-4db1-96e7-fbcaf984b709', 'Linux root (x86-64)'],
+  ['69dad710-2ce4-4e3c-b16c-21a1d49abed3', 'Linux root (ARM)'],
+  ['b921b045-1df0-41c3-af44-4c6f280d3fae', 'Linux root (ARM-64)'],
+  ['933ac7e1-2eb4-4f13-b844-0e14e2aef915', 'Linux home'],
+  ['3b8f8425-20e0-4f3b-907f-1a25a76f98e8', 'Linux server data'],
+  ['4d21b016-b534-45c2-a9fb-5c16e091fd2d', 'Linux variable data'],
+  ['bc13c2ff-59e6-4262-a352-b275fd6f7172', 'Linux extended boot'],
+  ['a19d880f-05fc-4d3b-a006-743f0f84911e', 'Linux RAID'],
+  ['e6d6d379-f507-44c2-a23c-238f2a3df928', 'Linux LVM'],
+  ['83bd6b9d-7f41-11dc-be0b-001560b84f0f', 'FreeBSD boot'],
+  ['516e7cb5-6ecf-11d6-8ff8-00022d09712b', 'FreeBSD swap'],
+  ['516e7cb6-6ecf-11d6-8ff8-00022d09712b', 'FreeBSD UFS'],
+  ['516e7cba-6ecf-11d6-8ff8-00022d09712b', 'FreeBSD ZFS'],
+  ['48465300-0000-11aa-aa11-00306543ecac', 'Apple HFS/HFS+'],
+  ['7c3457ef-0000-11aa-aa11-00306543ecac', 'Apple APFS'],
+  ['aa31e02a-400f-11db-9590-000c2911d1b8', 'VMware VMFS'],
+])
+
+/** Well-known types of MBR partitions. */
+const MBR_TYPES: ReadonlyMap<string, string> = new Map([
+  ['01', 'FAT12'],
+  ['04', 'FAT16 <32M'],
+  ['05', 'Extended'],
+  ['06', 'FAT16'],
+  ['07', 'HPFS/NTFS/exFAT'],
+  ['0b', 'W95 FAT32'],
+  ['0c', 'W95 FAT32 (LBA)'],
+  ['0e', 'W95 FAT16 (LBA)'],
+  ['0f', "W95 Ext'd (LBA)"],
+  ['27', 'Hidden NTFS WinRE'],
+  ['41', 'PPC PReP Boot'],
+  ['42', 'SFS'],
+  ['82', 'Linux swap / Solaris'],
+  ['83', 'Linux'],
+  ['85', 'Linux extended'],
+  ['8e', 'Linux LVM'],
+  ['a5', 'FreeBSD'],
+  ['a6', 'OpenBSD'],
+  ['a9', 'NetBSD'],
+  ['ee', 'GPT'],
+  ['ef', 'EFI (FAT-12/16/32)'],
+  ['fb', 'VMware VMFS'],
+  ['fd', 'Linux raid autodetect'],
+])
+
+export function typeName(type: string): string | undefined {
+  return GPT_TYPES.get(type) ?? MBR_TYPES.get(type)
+}
