@@ -30,7 +30,7 @@ import {
   sameBytes,
   sourceFrom,
 } from './adversity.ts'
-import { interruptedAt } from './interleaving.ts'
+import { ForgetfulStore, interruptedAt } from './interleaving.ts'
 
 /** Takes every writer that has not committed for dead at once. */
 const NOW: PruneOptions = { patienceSeconds: 0 }
@@ -198,6 +198,37 @@ test('a listing that is cut, or anything that cannot be read, stops a prune befo
   const code = await codeOf((await Repository.open(lacking)).prune(undefined, NOW))
   t.ok(code === 'ERR_CHUNK_MISSING' || code === 'ERR_NOT_FOUND' || code === 'success', code)
   if (code !== 'success') t.same(await objectNames(lacking, 'packs/'), left)
+})
+
+test('a store that does not list a prune that has begun takes no backup', async (t) => {
+  const original = new MemoryStore()
+  const { image } = await partlyNeeded(original)
+  const dying = new FaultStore(original)
+  dying.inject({ operation: 'putIfAbsent', name: /sweep$/, fault: { kind: 'error' } })
+  await codeOf((await Repository.open(dying)).prune(undefined, NOW))
+  const snapshots = await objectNames(original, 'snapshots/')
+  const stale = new ForgetfulStore(original, (name) => name === 'gc/1.mark')
+  t.equal(await codeOf(backUp(await Repository.open(stale), image)), 'ERR_STORE_IO')
+  t.same(await objectNames(original, 'snapshots/'), snapshots)
+  let listings = 0
+  // It only comes late.
+  const late = new ForgetfulStore(original, (name) => name === 'gc/1.mark' && ++listings < 4)
+  await backUp(await Repository.open(late), image)
+  t.equal((await objectNames(original, 'snapshots/')).length, snapshots.length + 1)
+})
+
+test('a prune removes nothing when a snapshot that was listed is not any more', async (t) => {
+  const store = new MemoryStore()
+  const { id } = await partlyNeeded(store)
+  const packs = await objectNames(store, 'packs/')
+  let isMarked = false
+  const forgetful = new ForgetfulStore(store, (name) => {
+    isMarked ||= name === 'gc/1.mark'
+    return isMarked && name === `snapshots/${id}`
+  })
+  t.equal(await codeOf((await Repository.open(forgetful)).prune(undefined, NOW)), 'ERR_STORE_IO')
+  t.same(await objectNames(store, 'packs/'), packs)
+  t.match(await (await Repository.open(store)).prune(undefined, NOW), { outcome: 'done' })
 })
 
 test('a damaged blob is never moved', async (t) => {
