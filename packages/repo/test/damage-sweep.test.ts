@@ -15,7 +15,7 @@ const strideOf = (isEncrypted: boolean): number => (IS_LONG ? 1 : isEncrypted ? 
  * Objects whose absence nothing in the repository tells of: no other object names them, or what does may be ahead of
  * them. docs/reliability.md says what comes of it.
  */
-const UNTOLD = /^(snapshots|forget|sessions|damage|keys)\/|^gc\/1\.done$|^(packs|index)\//
+const UNTOLD = /^(snapshots|forget|sessions|damage|keys|key-removals)\/|^gc\/2\.done$|^(packs|index)\//
 
 test('the victim has an object of every kind', async (t) => {
   for (const isEncrypted of [true, false]) {
@@ -32,11 +32,11 @@ test('the victim has an object of every kind', async (t) => {
       'sessions',
       'snapshots',
     ]
-    if (isEncrypted) kinds.push('keys')
+    if (isEncrypted) kinds.push('keys', 'key-removals')
     t.same([...new Set(names.map((name) => name.split('/')[0]))].sort(), kinds.sort())
     t.same(
       names.filter((name) => name.startsWith('gc/')),
-      ['gc/1.done', 'gc/1.mark', 'gc/1.sweep'],
+      ['gc/1.done', 'gc/1.mark', 'gc/1.sweep', 'gc/2.done', 'gc/2.mark', 'gc/2.sweep'],
     )
     t.equal(unchecked.length, 2)
   }

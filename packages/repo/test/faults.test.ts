@@ -132,6 +132,52 @@ test('what was indexed before a crash is not stored again', async (t) => {
   t.ok(stats.chunksKnown > 5)
 })
 
+/** A store in which names may have to be settled, and in what order that was asked for beside what was created. */
+class SettlingStore extends MemoryStore {
+  readonly calls: string[] = []
+
+  async settle(prefix: string): Promise<void> {
+    this.calls.push(`settle ${prefix}`)
+  }
+
+  override async putIfAbsent(
+    ...args: Parameters<MemoryStore['putIfAbsent']>
+  ): ReturnType<MemoryStore['putIfAbsent']> {
+    this.calls.push(`put ${args[0]}`)
+    return await super.putIfAbsent(...args)
+  }
+}
+
+test('what a writer left that did not commit is made durable before a backup relies on it, or a prune or repair', async (t) => {
+  const store = new SettlingStore()
+  const repo = await newRepository(store)
+  const dying = new FaultStore(store)
+  dying.inject({ operation: 'putIfAbsent', name: /^snapshots\//, fault: { kind: 'error' } })
+  await codeOf(backUp(await Repository.open(dying), OLD))
+  const [segment] = await objectNames(store, 'index/')
+  const assertBefore = (first: string, then: RegExp): void => {
+    const calls = store.calls.splice(0)
+    const at = calls.indexOf(first)
+    t.ok(at >= 0 && at < calls.findIndex((call) => then.test(call)), `${first}: ${calls}`)
+  }
+  store.calls.length = 0
+  const { stats } = await backUp(repo, OLD)
+  t.equal(stats.chunksNew, 0, 'it relied on what was left')
+  assertBefore(`settle ${segment!.replace(/000000$/, '')}`, /^put snapshots\//)
+  await repo.forget('latest')
+  for (const prefix of ['snapshots/', 'forget/', 'gc/']) {
+    await repo.forget((await backUp(repo, diskImage(prefix))).id)
+    store.calls.length = 0
+    await repo.prune(undefined, { patienceSeconds: 0 })
+    assertBefore(`settle ${prefix}`, /^put gc\/\d+\.done/)
+  }
+  await backUp(repo, NEW)
+  for (const name of await objectNames(store, 'index/')) await store.delete(name)
+  store.calls.length = 0
+  await repo.repairIndex()
+  assertBefore('settle packs/', /^put index\//)
+})
+
 test('what arrived before a failure is used by the next backup, unless it is suspect', async (t) => {
   const image = noise('half way', 2_000_000)
   for (const [code, isUsed] of [

@@ -54,6 +54,20 @@ export class SteppedStore implements Store {
   async close(): Promise<void> {}
 }
 
+/** A store whose lists leave out what `isHidden` says; everything can be read by its name. */
+export class ForgetfulStore extends SteppedStore {
+  readonly #isHidden: (name: string) => boolean
+
+  constructor(inner: Store, isHidden: (name: string) => boolean) {
+    super(inner, async () => {})
+    this.#isHidden = isHidden
+  }
+
+  override async *list(prefix: string, options?: StoreCallOptions): AsyncIterable<StoreStat> {
+    for await (const stat of super.list(prefix, options)) if (!this.#isHidden(stat.name)) yield stat
+  }
+}
+
 /** A store that does `meanwhile` once, ahead of its call number `call`, counted from 0; `calls` says how many there were. */
 export function interruptedAt(
   inner: Store,

@@ -32,6 +32,7 @@ import {
   SETTINGS,
   sameBytes,
 } from './adversity.ts'
+import { SteppedStore } from './interleaving.ts'
 
 /** As cheap as it may be. */
 const KDF = Object.freeze({ N: 2 ** 14, r: 8, p: 1 })
@@ -248,6 +249,17 @@ test('a change that fails on its way leaves one that opens', async (t) => {
       t.ok(codes.includes('success'), `${operation}, ${when}: ${codes.join()}`)
     }
   }
+})
+
+test('a slot that is removed while a repository is being opened does not matter to the others', async (t) => {
+  const store = await storeFor({ keyFile: KEY_FILE })
+  const first = await slotName(store)
+  await (await openRepository(store)).keys.add({ keyFile: noise('second', 32) })
+  const removing = new SteppedStore(store, async (call) => {
+    if (call === `get ${first}`) await store.delete(first)
+  })
+  t.equal(await opens(removing, { keyFile: noise('second', 32) }), 'success')
+  t.notOk((await objectNames(store, 'keys/')).includes(first))
 })
 
 test('no slot, tampered slots, slots of others', async (t) => {

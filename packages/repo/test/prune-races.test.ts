@@ -1,8 +1,11 @@
 // Prunes beside backups, restores and each other: whatever the order, what is committed restores.
-import { PlatterError } from '@platter/core'
+import { newSessionId, PlatterError, plainRecords, type SessionId } from '@platter/core'
 import { MemoryStore } from '@platter/fs-adapters'
 import { type PruneOptions, Repository, type Snapshot } from '@platter/repo'
 import { test } from 'tap'
+import { encodeFence } from '../dist/format/gc-records.js'
+import { sessionName, snapshotName } from '../dist/format/object-names.js'
+import { encodeSession } from '../dist/format/session-record.js'
 import {
   assertSound,
   backUp,
@@ -223,6 +226,28 @@ test('a session that another prune tidies away while its record is about to be r
     ]),
     'afterwards',
   )
+})
+
+test('sessions that end one after the other while their records are about to be read are no error', async (t) => {
+  const { store } = await prepared()
+  // More than can be met anew by listing them again as often as a prune does.
+  const sessions = Array.from({ length: 80 }, (_, i) =>
+    newSessionId((length) => noise(`session ${i}`, length)),
+  )
+  for (const id of sessions) {
+    const name = sessionName(id, 0)
+    const record = { generation: 0, timeMillis: Date.now(), ended: false }
+    await store.putIfAbsent(name, encodeSession(name, record, plainRecords))
+  }
+  const ending = new SteppedStore(store, async (call) => {
+    const id = /^get sessions\/([0-9a-f]+)\//.exec(call)?.[1] as SessionId | undefined
+    if (id === undefined) return
+    const fence = encodeFence(id, { collectorOf: undefined }, plainRecords)
+    await store.putIfAbsent(snapshotName(id), fence)
+    await store.delete(sessionName(id, 0))
+  })
+  t.equal((await (await Repository.open(ending)).prune()).outcome, 'done')
+  t.same(await objectNames(store, 'sessions/'), [])
 })
 
 test('an index segment that a repair replaces while it is about to be read is no error', async (t) => {

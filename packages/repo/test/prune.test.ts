@@ -1,6 +1,7 @@
 // Prune: what goes, what stays, and what happens when it is interrupted or short of space.
 import {
   type BlockSource,
+  newSessionId,
   PlatterError,
   type SnapshotId,
   type SpaceReserve,
@@ -10,6 +11,7 @@ import { LocalStore, MemorySource, MemoryStore } from '@platter/fs-adapters'
 import { FaultStore } from '@platter/fs-adapters/testing'
 import { type PruneOptions, type PruneReport, type Removal, Repository } from '@platter/repo'
 import { test } from 'tap'
+import { Liveness } from '../dist/prune/writers.js'
 import {
   assertSound,
   backUp,
@@ -28,7 +30,7 @@ import {
   sameBytes,
   sourceFrom,
 } from './adversity.ts'
-import { interruptedAt } from './interleaving.ts'
+import { ForgetfulStore, interruptedAt } from './interleaving.ts'
 import { Disk } from './simulation/disk.ts'
 import { DiskFileSystem, type Perform, STORE_PATH, systemError } from './simulation/disk-file-system.ts'
 import { RandomStream } from './simulation/random-stream.ts'
@@ -199,6 +201,37 @@ test('a listing that is cut, or anything that cannot be read, stops a prune befo
   const code = await codeOf((await Repository.open(lacking)).prune(undefined, NOW))
   t.ok(code === 'ERR_CHUNK_MISSING' || code === 'ERR_NOT_FOUND' || code === 'success', code)
   if (code !== 'success') t.same(await objectNames(lacking, 'packs/'), left)
+})
+
+test('a store that does not list a prune that has begun takes no backup', async (t) => {
+  const original = new MemoryStore()
+  const { image } = await partlyNeeded(original)
+  const dying = new FaultStore(original)
+  dying.inject({ operation: 'putIfAbsent', name: /sweep$/, fault: { kind: 'error' } })
+  await codeOf((await Repository.open(dying)).prune(undefined, NOW))
+  const snapshots = await objectNames(original, 'snapshots/')
+  const stale = new ForgetfulStore(original, (name) => name === 'gc/1.mark')
+  t.equal(await codeOf(backUp(await Repository.open(stale), image)), 'ERR_STORE_IO')
+  t.same(await objectNames(original, 'snapshots/'), snapshots)
+  let listings = 0
+  // It only comes late.
+  const late = new ForgetfulStore(original, (name) => name === 'gc/1.mark' && ++listings < 4)
+  await backUp(await Repository.open(late), image)
+  t.equal((await objectNames(original, 'snapshots/')).length, snapshots.length + 1)
+})
+
+test('a prune removes nothing when a snapshot that was listed is not any more', async (t) => {
+  const store = new MemoryStore()
+  const { id } = await partlyNeeded(store)
+  const packs = await objectNames(store, 'packs/')
+  let isMarked = false
+  const forgetful = new ForgetfulStore(store, (name) => {
+    isMarked ||= name === 'gc/1.mark'
+    return isMarked && name === `snapshots/${id}`
+  })
+  t.equal(await codeOf((await Repository.open(forgetful)).prune(undefined, NOW)), 'ERR_STORE_IO')
+  t.same(await objectNames(store, 'packs/'), packs)
+  t.match(await (await Repository.open(store)).prune(undefined, NOW), { outcome: 'done' })
 })
 
 test('a damaged blob is never moved', async (t) => {
@@ -477,6 +510,18 @@ test('a backup that failed need not be waited for', async (t) => {
   t.match(await repo.prune(), { outcome: 'done', sessionsFenced: { length: 1 } })
 })
 
+test('a collector whose clock was ahead does not keep a dead session alive', async (t) => {
+  const liveness = new Liveness(1000)
+  const session = newSessionId()
+  const isDead = (nowMillis: number): boolean =>
+    liveness.isDead({ id: session, generation: 0, intent: 0, timeMillis: undefined, ended: false }, nowMillis)
+  const openSessions = [{ session, intent: 0 }]
+  liveness.observe({ timeMillis: 5_000_000, openSessions })
+  liveness.observe({ timeMillis: 10_000, openSessions })
+  t.notOk(isDead(10_999))
+  t.ok(isDead(11_000))
+})
+
 test('packs that nothing lists go once their writers have', async (t) => {
   const store = new MemoryStore()
   const { repo } = await partlyNeeded(store)
@@ -509,6 +554,54 @@ test('many small backups end up in few packs and segments', async (t) => {
   t.ok(count(after, 'packs/') < count(before, 'packs/') / 4)
   t.ok(count(after, 'index/') < 4)
   await assertSound(t, store, had, 'merged')
+})
+
+test('small packs that are full are merged, once', async (t) => {
+  const store = new MemoryStore()
+  const repo = await newRepository(store)
+  const images = new Map<SnapshotId, Uint8Array>()
+  for (let i = 0; i < 20; i++) {
+    const image = noise(`small ${i}`, 15_800)
+    images.set((await backUp(repo, image, { name: `disk ${i}` })).id, image)
+  }
+  const all = { ...NOW, maxUnusedFraction: 0 }
+  const { outcome, packsRemoved } = await repo.prune(undefined, all)
+  t.equal(outcome, 'done')
+  t.ok(packsRemoved >= 32, `${packsRemoved}`)
+  t.equal((await repo.prune(undefined, all)).outcome, 'nothing')
+  await assertSound(t, store, images, 'merged')
+})
+
+test('a pack of which hardly anything is garbage is not condemned again and again', async (t) => {
+  const store = new MemoryStore()
+  const chunker = { kind: 'fixed', minBytes: 8192, averageBytes: 8192, maxBytes: 8192 } as const
+  const repo = await newRepository(store, { ...SETTINGS, packBytes: 1024 * 1024, chunker })
+  const first = noise('nearly all needed', 1_000_000)
+  const second = Uint8Array.from(first)
+  second.set(noise('a block', 4096), 40_960)
+  const { id } = await backUp(repo, first)
+  await backUp(repo, second, { name: 'second' })
+  await repo.forget(id)
+  const all = { ...NOW, maxUnusedFraction: 0 }
+  await repo.prune(undefined, all)
+  const plan = await repo.planPrune(all)
+  t.ok(plan.unusedFractionBefore > 0, 'there is garbage')
+  t.same(plan.packs, [])
+  t.equal((await repo.prune(undefined, all)).outcome, 'nothing')
+})
+
+test('an index segment that arrives when its packs are gone goes by the next prune', async (t) => {
+  const store = new MemoryStore()
+  const repo = await newRepository(store)
+  const { id } = await backUp(repo, diskImage('late'))
+  const [name] = await objectNames(store, 'index/')
+  const late = await store.get(name!)
+  await repo.forget(id)
+  await repo.prune(undefined, NOW)
+  await store.putIfAbsent(name!, [late])
+  t.equal((await repo.prune(undefined, NOW)).outcome, 'done')
+  t.same(await objectNames(store, 'index/'), [])
+  t.equal((await repo.prune(undefined, NOW)).outcome, 'nothing')
 })
 
 test('blobs of an encrypted repository are moved to other packs, sealed anew for them', async (t) => {

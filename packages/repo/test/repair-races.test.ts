@@ -13,6 +13,8 @@ import {
   noise,
   objectNames,
   replaceObject,
+  restored,
+  sameBytes,
 } from './adversity.ts'
 import { interruptedAt, SteppedStore } from './interleaving.ts'
 
@@ -140,3 +142,33 @@ async function assertAllThere(t: Test, store: MemoryStore, images: Images, what:
   await (await Repository.open(store)).prune(undefined, LAZY)
   await assertSound(t, store, images, what)
 }
+
+test('a repair of packs does not take for lost what a backup commits while it runs', async (t) => {
+  const { store: original } = await withGarbage()
+  for (let call = 0; ; call++) {
+    const store = await copyOf(original)
+    const { store: slow, calls } = interruptedAt(store, call, async () => {
+      await backUp(await Repository.open(store), NEW)
+    })
+    const { damage } = await (await Repository.open(slow)).repairPacks({ workers: 0, dryRun: true })
+    t.same(damage, [], `a backup at call ${call}`)
+    if (calls() <= call) break
+  }
+})
+
+test('a repair of packs does not take for lost what a prune that ended its session has moved', async (t) => {
+  const { store } = await withGarbage()
+  const image = new Uint8Array([...GONE.subarray(0, 20_000), ...noise('tail', 20_000)])
+  const { id } = await backUp(await Repository.open(store), image, { name: 'moved' })
+  let isPruned = false
+  const slow = new SteppedStore(store, async (call) => {
+    if (isPruned || call !== 'list packs/') return
+    isPruned = true
+    const pruner = await Repository.open(store)
+    const { bytesRepacked } = await pruner.prune(undefined, { ...IMPATIENT, maxUnusedFraction: 0 })
+    t.ok(bytesRepacked > 0)
+  })
+  t.equal(await codeOf((await Repository.open(slow)).repairPacks({ workers: 0 })), 'ERR_SESSION_FENCED')
+  t.same(await objectNames(store, 'damage/'), [])
+  t.ok(sameBytes(await restored(await Repository.open(store), id), image))
+})

@@ -90,7 +90,7 @@ export interface RepairPacksReport {
   readonly bytesRead: number
   /** Packs found damaged, or missing. They are kept, put aside under quarantine. */
   readonly packsDamaged: readonly RepairedPack[]
-  /** Chunks and nodes that were found in `from`. */
+  /** Chunks and nodes that were found in `from`, or in packs that a prune which was cut off was about to remove. */
   readonly blobsHealed: number
   readonly bytesHealed: number
   /** What could not be healed, by snapshot. */

@@ -10,7 +10,14 @@ import {
 import type { PrunePlan, PruneProgress, PruneReport } from '../api/prune-types.ts'
 import { encodeMark, encodeSweep, type MarkRecord, type SweepRecord } from '../format/gc-records.ts'
 import { RESERVE_BYTES } from '../format/limits.ts'
-import { FORGET_PREFIX, GC_PREFIX, gcName, SNAPSHOTS_PREFIX } from '../format/object-names.ts'
+import {
+  FORGET_PREFIX,
+  forgetName,
+  GC_PREFIX,
+  gcName,
+  SNAPSHOTS_PREFIX,
+  snapshotName,
+} from '../format/object-names.ts'
 import { abandonGeneration } from '../gc/abandon.ts'
 import { lookBesideCollectors, readGcState, readHints, readPendingSweep } from '../gc/gc-state.ts'
 import type { OpenSession } from '../session/open-sessions.ts'
@@ -129,6 +136,7 @@ class Prune {
     const nothing = new Set<SessionId>()
     const assumed = { forgotten: nothing, fenced: nothing }
     const found = await survey(this.#context, assumed, known, this.#signal, (step) => this.#progress(step))
+    if (known !== undefined) await this.#assertStillListed(known, found)
     const overlooked = known === undefined ? new Set<PackId>() : noLongerListed(known, found)
     const condemned = mark.condemned.filter((id) => !overlooked.has(id))
     await this.#publishSweep(generation, condemned, found)
@@ -185,6 +193,21 @@ class Prune {
     const sweep = encodeSweep(generation, prepared.record, this.#context.records)
     const outcome = await this.#put(gcName(generation, 'sweep'), sweep)
     if (outcome === 'created') this.#ownSweep = generation
+  }
+
+  /** A snapshot that was listed before and is not any more has been forgotten. @throws ERR_STORE_IO when it has not. */
+  async #assertStillListed(before: Survey, now: Survey): Promise<void> {
+    const still = new Set(now.snapshots.map(({ id }) => id))
+    const { store } = this.#context
+    for (const { id } of before.snapshots) {
+      if (still.has(id) || (await store.stat(forgetName(id), { signal: this.#signal })) !== undefined)
+        continue
+      throw new PlatterError(
+        'ERR_STORE_IO',
+        `Nothing was removed: the store ${store.label} listed the snapshot ${id} a while ago, and does not any more, although it was not forgotten.`,
+        { object: snapshotName(id) },
+      )
+    }
   }
 
   /** What the sweep rests on, fences, tombstones and snapshots that were seen, must outlive what it removes. */

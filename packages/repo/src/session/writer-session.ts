@@ -6,11 +6,14 @@ import {
   type WritableStore,
 } from '@platter/core'
 import type { Snapshot } from '../api/snapshot-types.ts'
-import { END_INTENT, sessionName, snapshotName } from '../format/object-names.ts'
+import { END_INTENT, gcName, sessionName, snapshotName } from '../format/object-names.ts'
 import type { SealedStore } from '../format/sealed-store.ts'
 import { encodeSession } from '../format/session-record.ts'
 import { decodeSnapshot, encodeSnapshot } from '../format/snapshot-record.ts'
 import { readGcState } from '../gc/gc-state.ts'
+
+/** Times the generations are listed again because one is there that was not listed. */
+const MAX_LISTINGS = 8
 
 /** A store that does not answer must not hold up what has failed already. */
 const MAX_ABANDON_MILLIS = 10_000
@@ -54,7 +57,10 @@ export class WriterSession {
 
   /**
    * Declares a new session. Only what is listed after this resolved may be relied on: the generation is read again
-   * after the intent is durable, and the intent written anew until it did not move in between.
+   * after the intent is durable, and the intent written anew until it did not move in between. Lists are what all this
+   * rests on, so the one object that a prune would begin with is also looked for by its name.
+   *
+   * @throws ERR_STORE_IO when the store does not list what it has.
    */
   static async begin(
     objects: SealedStore<WritableStore>,
@@ -69,7 +75,12 @@ export class WriterSession {
       const record = encodeSession(name, { generation, timeMillis: now().getTime(), ended: false }, records)
       if ((await store.putIfAbsent(name, record, { signal })) === 'exists') throw sessionTaken(name)
       const { newest } = await readGcState(store, signal)
-      if (newest === generation) return new WriterSession(objects, id, generation, intent + 1, now)
+      const next = gcName(newest + 1, 'mark')
+      const isListed = (await store.stat(next, { signal })) === undefined
+      if (isListed && newest === generation)
+        return new WriterSession(objects, id, generation, intent + 1, now)
+      // A prune may have begun since the list; the next one has to show it.
+      if (!isListed && intent >= MAX_LISTINGS) throw notListed(store, next)
       generation = newest
     }
   }
@@ -144,6 +155,14 @@ function sessionFenced(id: SessionId): PlatterError {
     'ERR_SESSION_FENCED',
     `The session ${id} was ended by a prune because it seemed dead; nothing was committed. Run the backup again.`,
     { object: snapshotName(id) },
+  )
+}
+
+function notListed({ label }: WritableStore, name: string): PlatterError {
+  return new PlatterError(
+    'ERR_STORE_IO',
+    `The store ${label} has the object ${name} and does not list it. Nothing can be relied on in such a store.`,
+    { object: name },
   )
 }
 

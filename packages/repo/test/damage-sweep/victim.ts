@@ -37,7 +37,10 @@ export async function makeVictim(isEncrypted: boolean): Promise<Victim> {
   const store = new MemoryStore()
   await Repository.init(store, settings)
   const repo = await openVictim(store, isEncrypted)
-  if (isEncrypted) await repo.keys.add({ keyFile: noise('second key file', 32) })
+  if (isEncrypted) {
+    await repo.keys.add({ keyFile: noise('second key file', 32) })
+    await repo.keys.remove(await repo.keys.add({ keyFile: noise('third key file', 32) }))
+  }
 
   // A generation that moved something: a mark, a sweep, a fence of the collector's and one of a dead writer's.
   const image = noise('kept', 1000)
