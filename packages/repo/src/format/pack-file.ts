@@ -1,6 +1,6 @@
 import { createHasher, HASH_BYTES, isSuiteNumber, PlatterError, type SuiteNumber } from '@platter/core'
 import { BLOB_ENTRY_BYTES, type BlobEntry, readBlobEntry, writeBlobEntry } from './blob-entry.ts'
-import { MAX_PACK_FILE_BYTES } from './limits.ts'
+import { MAX_PACK_ENTRIES, MAX_PACK_FILE_BYTES } from './limits.ts'
 import { type PackCipher, type PackFrame, packCipher, packSuite, sealOverheadBytes } from './pack-cipher.ts'
 
 /** Length of the header in front of the blobs: magic (8), version (1), suite (1), reserved (22), salt (32). */
@@ -106,6 +106,7 @@ export function readPackTrailer(
   const directoryOffset = view.getUint32(0, true)
   const directoryBytes = view.getUint32(4, true)
   const entryCount = view.getUint32(8, true)
+  if (entryCount > MAX_PACK_ENTRIES) throw corruptPack(name, `lists ${entryCount} blobs, more than any may`)
   const fits =
     directoryOffset >= PACK_HEADER_BYTES &&
     directoryBytes === entryCount * BLOB_ENTRY_BYTES + sealOverheadBytes(suite) &&
