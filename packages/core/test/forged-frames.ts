@@ -44,9 +44,9 @@ export function boundlessBlock(isLast: boolean): Buffer {
   return blockOf(2, Buffer.concat([literals, sequences, Buffer.of(1)]), isLast)
 }
 
-/** A sequence that takes a literal where there is none. */
-export function tooFewLiteralsBlock(isLast: boolean): Buffer {
-  return blockOf(2, Buffer.of(0, 1, 0x54, 1, 0, 0, 1), isLast)
+/** A sequence that takes a literal and repeats the byte before it three times; without the literal, or with bits to spare. */
+export function shortBlock(isLast: boolean, literals: readonly number[], stream: number): Buffer {
+  return blockOf(2, Buffer.of(literals.length << 3, ...literals, 1, 0x54, 1, 0, 0, stream), isLast)
 }
 
 /** Huffman weights that all follow from nothing: states that need no bits, so that weights would never end. */
@@ -61,9 +61,9 @@ export function endlessWeightsBlock(isLast: boolean): Buffer {
 }
 
 /** The largest tables of all four kinds, for a block of four bytes: a literal, and a match of three that repeats it. */
-export function heavyTablesBlock(isLast: boolean): Buffer {
+export function heavyTablesBlock(isLast: boolean, stream = 0b11): Buffer {
   // Weights 11 to 1, and one more that follows: codes of 1 to 11 bits. The stream is the code of the first symbol.
-  const literals = Buffer.of(138, 0xba, 0x98, 0x76, 0x54, 0x32, 0x10, 0b11)
+  const literals = Buffer.of(138, 0xba, 0x98, 0x76, 0x54, 0x32, 0x10, stream)
   const head = Buffer.alloc(3)
   head.writeUIntLE(2 | (1 << 4) | (literals.length << 14), 0, 3)
   // Tables of 512, 256 and 512 states: the first says nothing of symbol 0, and gives all states to symbol 1, one literal;

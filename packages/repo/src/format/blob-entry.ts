@@ -1,5 +1,5 @@
 import { type CodecNumber, HASH_BYTES, isCodecNumber, PlatterError, type SuiteNumber } from '@platter/core'
-import { MAX_CHUNK_BYTES } from './limits.ts'
+import { MAX_CHUNK_BYTES, MAX_STORED_BLOB_BYTES } from './limits.ts'
 import { sealOverheadBytes } from './pack-cipher.ts'
 
 /** What a blob holds: a chunk of an image, or a node of a volume tree. The number stands in the format. */
@@ -89,7 +89,11 @@ export function assertBlobPlace(
   const codec = tail & 0xff
   // With the reserved bytes, which are zero.
   const type = tail >>> 8
-  const fits = offset >= start && storedBytes > sealBytes && offset + storedBytes <= end
+  const fits =
+    offset >= start &&
+    storedBytes > sealBytes &&
+    storedBytes - sealBytes <= MAX_STORED_BLOB_BYTES &&
+    offset + storedBytes <= end
   const known = isCodecNumber(codec) && (type === BLOB_TYPE.chunk || type === BLOB_TYPE.node)
   if (!fits || !known || rawBytes === 0 || rawBytes > MAX_CHUNK_BYTES)
     throw new PlatterError('ERR_CORRUPT_RECORD', 'A blob entry is impossible.')

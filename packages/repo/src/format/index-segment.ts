@@ -14,7 +14,12 @@ import {
   readBlobPlace,
   writeBlobEntry,
 } from './blob-entry.ts'
-import { MAX_PACK_FILE_BYTES } from './limits.ts'
+import {
+  MAX_INDEX_SEGMENT_BYTES,
+  MAX_INDEX_SEGMENT_PACKS,
+  MAX_PACK_ENTRIES,
+  MAX_PACK_FILE_BYTES,
+} from './limits.ts'
 import { sealOverheadBytes } from './pack-cipher.ts'
 import { PACK_HEADER_BYTES, PACK_SALT_BYTES, packEndBytes } from './pack-file.ts'
 
@@ -105,6 +110,7 @@ const PLACE_BYTES = BLOB_ENTRY_BYTES - HASH_BYTES
  */
 export function decodeIndexSegment(name: string, bytes: Uint8Array, records: RecordSealer): IndexSegment {
   try {
+    if (bytes.length > MAX_INDEX_SEGMENT_BYTES) throw new RangeError('it is longer than any may be.')
     return decodePayload(name, records.open(RECORD_TYPE.index, name, bytes), records.suite)
   } catch (cause) {
     if (PlatterError.is(cause, 'ERR_UNSUPPORTED_VERSION')) throw cause
@@ -120,6 +126,7 @@ function decodePayload(name: string, payload: Uint8Array, suite: SuiteNumber): I
   const view = new DataView(payload.buffer, payload.byteOffset, payload.length)
   const entryCount = view.getUint32(0, true)
   const packCount = view.getUint32(4, true)
+  if (packCount > MAX_INDEX_SEGMENT_PACKS) throw new RangeError('it lists more packs than any may.')
   const idsAt = HEAD_BYTES + packCount * PACK_BYTES
   const numbersAt = idsAt + entryCount * HASH_BYTES
   const placesAt = numbersAt + entryCount * 4
@@ -129,9 +136,11 @@ function decodePayload(name: string, payload: Uint8Array, suite: SuiteNumber): I
     const at = HEAD_BYTES + i * PACK_BYTES
     const fileBytes = view.getUint32(at + LENGTHS_AT, true)
     const entryCount = view.getUint32(at + LENGTHS_AT + 4, true)
-    if (fileBytes > MAX_PACK_FILE_BYTES || fileBytes < PACK_HEADER_BYTES + packEndBytes(entryCount, suite)) {
-      throw new RangeError('it lists an impossible pack.')
-    }
+    const isPossible =
+      entryCount <= MAX_PACK_ENTRIES &&
+      fileBytes <= MAX_PACK_FILE_BYTES &&
+      fileBytes >= PACK_HEADER_BYTES + packEndBytes(entryCount, suite)
+    if (!isPossible) throw new RangeError('it lists an impossible pack.')
     // A copy: the index outlives the segment.
     const salt = payload.slice(at + SALT_AT, at + SALT_AT + PACK_SALT_BYTES)
     return { id: packIdFrom(payload.subarray(at, at + HASH_BYTES)), salt, fileBytes, entryCount }

@@ -15,6 +15,8 @@ export const MAX_REGION_BYTES: number = 256 * MIB
 export const MAX_CHUNK_BYTES: number = 16 * MIB - 1
 /** A pack is closed when its blobs reach this size. */
 export const DEFAULT_PACK_BYTES: number = 32 * MIB
+/** A pack is closed, too, when it has so many blobs. */
+export const ENTRIES_PER_PACK: number = 128 * KIB
 export const MIN_PACK_BYTES: number = 64 * KIB
 export const MAX_PACK_BYTES: number = 128 * MIB
 /** Longest pack file a reader accepts: a full pack, one slab more, and its directory. */
@@ -27,8 +29,14 @@ export const MAX_TREE_LEVELS = 5
 export const MAX_NODE_BYTES: number = 16 * MIB - 1
 /** Longest record: config, session, snapshot, fence, forget. */
 export const MAX_RECORD_BYTES: number = 16 * MIB
-/** Longest index segment. */
-export const MAX_INDEX_SEGMENT_BYTES: number = 256 * MIB
+/** Most blobs of a pack that a reader accepts. */
+export const MAX_PACK_ENTRIES: number = 512 * KIB
+/** Longest blob as it is stored, without its tag: codecs make what does not compress a little longer. */
+export const MAX_STORED_BLOB_BYTES: number = 16 * MIB + 128 * KIB
+/** Longest index segment that a reader accepts: of this length, one takes less than 256 MiB of memory. */
+export const MAX_INDEX_SEGMENT_BYTES: number = 64 * MIB
+/** Most packs of an index segment that a reader accepts. */
+export const MAX_INDEX_SEGMENT_PACKS: number = 64 * KIB
 /** An index segment is written when it lists so many packs, so an interrupted backup loses little. */
 export const PACKS_PER_INDEX_SEGMENT = 64
 export const MAX_TAGS = 64
@@ -54,7 +62,7 @@ export const MAX_PASSPHRASE_BYTES: number = 64 * KIB
 export const MAX_FENCE_BYTES = 256
 /** Packs that one generation of garbage collection condemns. */
 export const MAX_CONDEMNED_PACKS = 100_000
-/** Index entries after which an index segment is written, however few packs it lists. */
+/** Entries of an index segment, however few packs it lists; only a single pack may have more. */
 export const ENTRIES_PER_INDEX_SEGMENT = 1_000_000
 /** Index segments that one generation of garbage collection replaces. */
 export const MAX_REPLACED_SEGMENTS = 50_000

@@ -8,7 +8,7 @@ import {
   type SuiteNumber,
 } from '@platter/core'
 import { BLOB_ENTRY_BYTES, type BlobEntry, readBlobEntry, writeBlobEntry } from './blob-entry.ts'
-import { MAX_PACK_FILE_BYTES } from './limits.ts'
+import { MAX_PACK_ENTRIES, MAX_PACK_FILE_BYTES } from './limits.ts'
 import { type PackCipher, packCipher, packSuite, sealOverheadBytes } from './pack-cipher.ts'
 
 /** Length of the header in front of the blobs: magic (8), version (1), suite (1), reserved (22), salt (32). */
@@ -143,6 +143,7 @@ export function readPackTrailer(
   const trailerAt = fileBytes - PACK_TRAILER_BYTES
   const { blobsEnd, directoryOffset, entryCount } =
     packKey === undefined ? plainFields(view) : sealedFields(header, trailer, trailerAt, name, packKey)
+  if (entryCount > MAX_PACK_ENTRIES) throw corruptPack(name, `lists ${entryCount} blobs, more than any may`)
   const fits =
     blobsEnd >= PACK_HEADER_BYTES &&
     directoryOffset >= blobsEnd + sealOverheadBytes(suite) &&

@@ -1,6 +1,7 @@
 import { type CodecNumber, HASH_BYTES } from '@platter/core'
 import type { BlobEntry, BlobType } from '../format/blob-entry.ts'
 import type { ListedPack } from '../format/index-segment.ts'
+import { drawSpreadKeys, spreadId } from './spread-ids.ts'
 
 /** Where a blob is: its pack and its place in it. */
 export interface BlobLocation extends Omit<BlobEntry, 'id'> {
@@ -16,17 +17,19 @@ const ID_WORDS = HASH_BYTES / 4
 export const PLACE_WORDS = 4
 /** Entries of a group, on average, half as many at least: ids are uniformly random. */
 const GROUP_ENTRIES = 2
+/** Longest group that is left as it is; among random ids there is none half as long. */
+const MAX_GROUP_ENTRIES = 64
 
 /**
  * All blobs the repository's index names, for looking them up by id: id (32) and place (16) of each in typed arrays,
- * in the order of the segments, and beside them the numbers of all entries (4), grouped by the first bits of the id
- * (2 to 4). `ChunkIndexBuilder` makes one.
+ * in the order of the segments, and beside them the numbers of all entries (4), grouped by the first bits of the id (2 to
+ * 4). `ChunkIndexBuilder` makes one.
  */
 export class ChunkIndex {
   /** Once for each segment that lists it. */
   readonly packs: readonly KnownPack[]
   readonly size: number
-  readonly #idWords: Uint32Array
+  readonly #idWords: Int32Array
   readonly #ids: Uint8Array
   /** For each blob: pack; offset; stored length; raw length with codec and type in the upper 8 bits. */
   readonly #places: Uint32Array
@@ -34,8 +37,10 @@ export class ChunkIndex {
   readonly #grouped: Uint32Array
   readonly #groupStarts: Uint32Array
   readonly #groupShift: number
+  /** When ids are made up so that many begin alike, what spreads them over the groups instead. */
+  #spreadKeys: Int32Array | undefined
   readonly #key = new Uint8Array(HASH_BYTES)
-  readonly #keyWords = new Uint32Array(this.#key.buffer)
+  readonly #keyWords = new Int32Array(this.#key.buffer)
 
   /**
    * @param ids 32 bytes for each entry, in memory of their own; there may be more.
@@ -50,7 +55,7 @@ export class ChunkIndex {
     this.packs = packs
     this.size = size
     this.#ids = ids
-    this.#idWords = new Uint32Array(ids.buffer)
+    this.#idWords = new Int32Array(ids.buffer)
     this.#places = places
     const groupBits = Math.ceil(Math.log2(Math.max(2, size / GROUP_ENTRIES)))
     this.#groupShift = 32 - groupBits
@@ -70,7 +75,7 @@ export class ChunkIndex {
    *
    * @param words the ids' memory, eight words each.
    */
-  findNumbered(words: Uint32Array, i: number): number {
+  findNumbered(words: Int32Array, i: number): number {
     return this.#search(words, i * ID_WORDS, -1)
   }
 
@@ -115,36 +120,64 @@ export class ChunkIndex {
   }
 
   /** First entry after `after` with the id that stands at `at` of `words`. */
-  #search(words: Uint32Array, at: number, after: number): number {
-    const first = words[at]!
+  #search(words: Int32Array, at: number, after: number): number {
     const ids = this.#idWords
-    const group = first >>> this.#groupShift
+    const group = this.#groupOf(words, at)
     const end = this.#groupStarts[group + 1]!
-    for (let i = this.#groupStarts[group]!; i < end; i++) {
+    for (let i = this.#firstBehind(after, this.#groupStarts[group]!, end); i < end; i++) {
       const entry = this.#grouped[i]!
       const from = entry * ID_WORDS
-      if (ids[from] !== first || entry <= after) continue
-      let word = 1
+      let word = 0
       while (word < ID_WORDS && ids[from + word] === words[at + word]) word++
       if (word === ID_WORDS) return entry
     }
     return -1
   }
 
+  /** Place in `#grouped`, from `from` to `to`, of the first entry after `after`; a blob can have any number of copies. */
+  #firstBehind(after: number, from: number, to: number): number {
+    let [low, high] = [from, after < 0 ? from : to]
+    while (low < high) {
+      const middle = (low + high) >>> 1
+      if (this.#grouped[middle]! <= after) low = middle + 1
+      else high = middle
+    }
+    return low
+  }
+
+  #groupOf(words: Int32Array, at: number): number {
+    const keys = this.#spreadKeys
+    return (keys === undefined ? words[at]! : spreadId(words, at, keys, 0)) >>> this.#groupShift
+  }
+
   /** Sorts the numbers of all entries by group, by counting. */
   #group(): void {
+    if (this.#countGroups() > MAX_GROUP_ENTRIES) {
+      this.#spreadKeys = drawSpreadKeys()
+      this.#countGroups()
+    }
     const ids = this.#idWords
-    const shift = this.#groupShift
     const starts = this.#groupStarts
-    for (let entry = 0; entry < this.size; entry++) starts[(ids[entry * ID_WORDS]! >>> shift) + 1]! += 1
     for (let group = 1; group < starts.length; group++) starts[group]! += starts[group - 1]!
     // From behind, each group's end is where its last entry goes; when all are placed, it has become its start.
     for (let entry = this.size - 1; entry >= 0; entry--) {
-      const group = ids[entry * ID_WORDS]! >>> shift
+      const group = this.#groupOf(ids, entry * ID_WORDS)
       starts[group + 1]! -= 1
       this.#grouped[starts[group + 1]!] = entry
     }
     starts.copyWithin(0, 1)
     starts[starts.length - 1] = this.size
+  }
+
+  /** Counts the entries of each group, behind its place. @returns the most that one has. */
+  #countGroups(): number {
+    const ids = this.#idWords
+    const counts = this.#groupStarts.fill(0)
+    let most = 0
+    for (let entry = 0; entry < this.size; entry++) {
+      const count = (counts[this.#groupOf(ids, entry * ID_WORDS) + 1]! += 1)
+      if (count > most) most = count
+    }
+    return most
   }
 }

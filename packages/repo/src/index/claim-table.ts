@@ -1,7 +1,10 @@
 import { assert, HASH_BYTES, PlatterError } from '@platter/core'
+import { drawSpreadKeys, spreadId } from './spread-ids.ts'
 
 const WORDS_PER_SLOT = HASH_BYTES / 4
+/** Number of ids; then what spreads them over the slots. */
 const HEADER_WORDS = 16
+const KEYS_AT = 1
 const EMPTY = 0
 const BUSY = 1
 /** A claim is a handful of stores; one that takes longer than this many looks belongs to a dead thread. */
@@ -25,7 +28,9 @@ export class ClaimTable {
   /** Shared memory for `chunkCount` ids, to be given to `add` here and in every worker. */
   static allocate(chunkCount: number): SharedArrayBuffer {
     const slots = 2 ** Math.ceil(Math.log2(Math.max(1024, chunkCount * SLOTS_PER_CHUNK)))
-    return new SharedArrayBuffer((HEADER_WORDS + slots * WORDS_PER_SLOT) * 4)
+    const memory = new SharedArrayBuffer((HEADER_WORDS + slots * WORDS_PER_SLOT) * 4)
+    new Int32Array(memory).set(drawSpreadKeys(), KEYS_AT)
+    return memory
   }
 
   /** Takes a segment into use; claims go to the one added last. */
@@ -77,7 +82,11 @@ export class ClaimTable {
   #find(segment: Segment): boolean {
     const { words, mask } = segment
     const id = this.#idWords
-    for (let slot = id[1]! & mask, probes = 0; probes <= mask; slot = (slot + 1) & mask, probes++) {
+    for (
+      let slot = spreadId(id, 0, words, KEYS_AT) & mask, probes = 0;
+      probes <= mask;
+      slot = (slot + 1) & mask, probes++
+    ) {
       const base = HEADER_WORDS + slot * WORDS_PER_SLOT
       const state = settled(words, base)
       if (state === EMPTY) return false
@@ -89,7 +98,11 @@ export class ClaimTable {
   #claimIn(segment: Segment): boolean {
     const { words, mask } = segment
     const id = this.#idWords
-    for (let slot = id[1]! & mask, probes = 0; probes <= mask; slot = (slot + 1) & mask, probes++) {
+    for (
+      let slot = spreadId(id, 0, words, KEYS_AT) & mask, probes = 0;
+      probes <= mask;
+      slot = (slot + 1) & mask, probes++
+    ) {
       const base = HEADER_WORDS + slot * WORDS_PER_SLOT
       let state = settled(words, base)
       if (state === EMPTY) {

@@ -7,8 +7,9 @@ import type { SealedStore } from '../format/sealed-store.ts'
 import type { ChunkIndex } from './chunk-index.ts'
 import { ChunkIndexBuilder } from './chunk-index-builder.ts'
 
-/** Requests under way at once while segments are read. */
+/** Requests under way at once while segments are read, and what they may take together, if it is more than one. */
 const CONCURRENCY = 8
+const BYTES_AT_ONCE: number = 2 * MAX_INDEX_SEGMENT_BYTES
 
 /** Names and sizes of all index segments, in the order of their names. */
 export async function listIndexSegments({ store }: SealedStore, signal?: AbortSignal): Promise<StoreStat[]> {
@@ -33,7 +34,8 @@ export async function* readIndexSegments(
     const bytes = await store.get(name, { ...callOptions(signal), maxBytes: MAX_INDEX_SEGMENT_BYTES })
     return decodeIndexSegment(name, bytes, records)
   }
-  yield* mapConcurrently(stats, CONCURRENCY, read)
+  const longest = stats.reduce((most, { sizeBytes }) => Math.max(most, sizeBytes), 1)
+  yield* mapConcurrently(stats, Math.max(1, Math.min(CONCURRENCY, Math.floor(BYTES_AT_ONCE / longest))), read)
 }
 
 /** Bytes an index entry takes at least. */

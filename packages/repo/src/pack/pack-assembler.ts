@@ -1,5 +1,6 @@
 import { type CodecNumber, createHasher, type PackId, packIdFrom, SUITE } from '@platter/core'
 import type { BlobEntry, BlobType } from '../format/blob-entry.ts'
+import { ENTRIES_PER_PACK } from '../format/limits.ts'
 import { type PackCipher, sealOverheadBytes } from '../format/pack-cipher.ts'
 import { PACK_HEADER_BYTES, packFileBytes, writePackEnd, writePackHeader } from '../format/pack-file.ts'
 
@@ -51,6 +52,7 @@ export class PackAssembler {
   /** Whether so many bytes of blobs, as their codec made them, still fit with the directory. */
   fits(bytes: number, blobs = 1): boolean {
     const { suite } = this.#cipher
+    if (this.#entries.length + blobs > ENTRIES_PER_PACK) return false
     const blobBytes = this.blobBytes + bytes + blobs * sealOverheadBytes(suite)
     return packFileBytes(blobBytes, this.#entries.length + blobs, suite) <= this.#file.length
   }

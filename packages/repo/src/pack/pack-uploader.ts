@@ -84,10 +84,10 @@ export class PackUploader {
 
   /** Lists a pack that is in the store already. Its entries are the caller's to have checked. */
   list(pack: IndexedPack): void {
+    if (this.#storedEntries + pack.entries.length > ENTRIES_PER_INDEX_SEGMENT) this.#writeSegment()
     this.#stored.push(pack)
     this.#storedEntries += pack.entries.length
-    if (this.#stored.length >= this.#packsPerSegment || this.#storedEntries >= ENTRIES_PER_INDEX_SEGMENT)
-      this.#writeSegment()
+    if (this.#stored.length >= this.#packsPerSegment) this.#writeSegment()
   }
 
   /**

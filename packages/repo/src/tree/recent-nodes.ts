@@ -11,7 +11,7 @@ export class NodeEntries {
   readonly entries: Int32Array
   /** Number of an id that has no entry, or -1. */
   readonly missing: number
-  readonly #words: Uint32Array<ArrayBuffer>
+  readonly #words: Int32Array<ArrayBuffer>
 
   /**
    * Looks the ids up. This is where the time of a walk goes, so ids that stood in the same place of `before` are only
@@ -20,7 +20,7 @@ export class NodeEntries {
    * @param ids in memory of their own.
    */
   constructor(ids: Uint8Array<ArrayBuffer>, index: ChunkIndex, before: NodeEntries | undefined) {
-    const words = new Uint32Array(ids.buffer)
+    const words = new Int32Array(ids.buffer)
     const entries = new Int32Array(words.length / ID_WORDS)
     const known = before === undefined ? 0 : Math.min(entries.length, before.entries.length)
     let missing = -1
@@ -67,7 +67,7 @@ export class RecentNodes {
   }
 }
 
-function sameId(a: Uint32Array, b: Uint32Array, i: number): boolean {
+function sameId(a: Int32Array, b: Int32Array, i: number): boolean {
   for (let word = i * ID_WORDS; word < (i + 1) * ID_WORDS; word++) {
     if (a[word] !== b[word]) return false
   }
