@@ -4,6 +4,7 @@ import { foreignMarks } from './common/foreign-marks.ts'
 import { SurveyError } from './common/survey-error.ts'
 import { VolumeReader } from './common/volume-reader.ts'
 import { EXT } from './ext/ext.ts'
+import { FAT } from './fat/fat.ts'
 import type {
   BlockUse,
   FilesystemIdentity,
@@ -15,7 +16,7 @@ import { LUKS } from './luks/luks.ts'
 import { SWAP } from './swap/swap.ts'
 import type { Volume } from './volume.ts'
 
-const MODULES: readonly FilesystemModule[] = [EXT, SWAP, LUKS]
+const MODULES: readonly FilesystemModule[] = [EXT, FAT, SWAP, LUKS]
 
 /** Options of {@link probeFilesystem}. */
 export interface ProbeOptions {

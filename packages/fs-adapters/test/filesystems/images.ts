@@ -1,7 +1,8 @@
-import { execFileSync, spawnSync } from 'node:child_process'
+import { spawnSync } from 'node:child_process'
 import { createHash } from 'node:crypto'
 import {
   closeSync,
+  copyFileSync,
   ftruncateSync,
   mkdirSync,
   openSync,
@@ -135,19 +136,21 @@ export function cannotMount(type: string): string | false {
   return spawnSync('losetup', ['-f'], { env }).status === 0 ? false : 'loop devices are not there'
 }
 
-/** Mounts an image at a folder for the time of `use`. */
-export function whileMounted(
+/** Mounts an image at a folder for the time of `use`, and copies it before it is unmounted. Returns the copy's path. */
+export function copyWhileMounted(
   image: string,
-  folder: string,
+  mountPoint: string,
   type: string,
-  use: () => void,
-  options = 'rw',
-): void {
-  mkdirSync(folder, { recursive: true })
-  execFileSync('mount', ['-t', type, '-o', `loop,${options}`, image, folder], { env })
+  use: (mountPoint: string) => void,
+): string {
+  mkdirSync(mountPoint, { recursive: true })
+  run('mount', '-t', type, '-o', 'loop', image, mountPoint)
   try {
-    use()
+    use(mountPoint)
+    run('sync', '-f', mountPoint)
+    copyFileSync(image, `${image}.live`)
   } finally {
-    execFileSync('umount', [folder], { env })
+    run('umount', mountPoint)
   }
+  return `${image}.live`
 }
