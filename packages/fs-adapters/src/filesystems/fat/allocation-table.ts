@@ -1,7 +1,8 @@
 import type { Fields } from '../common/fields.ts'
-import { ensure, SurveyError } from '../common/survey-error.ts'
+import { ensure } from '../common/survey-error.ts'
 import { PIECE_BYTES, type VolumeReader } from '../common/volume-reader.ts'
 import { type FatGeometry, FIRST_CLUSTER } from './boot-sector.ts'
+import { ClusterUse } from './cluster-use.ts'
 
 /** By type: bits of an entry that count, and those of entry 1 that say "unmounted" and "no errors". */
 const ENTRIES = {
@@ -11,15 +12,13 @@ const ENTRIES = {
 } as const
 
 /**
- * Reads the allocation tables and says which clusters are allocated: a bitmap in which the first cluster is bit 0.
- * Source: "FAT Data Structure" of the specification.
+ * Reads the allocation tables. Source: "FAT Data Structure" of the specification.
  *
- * @throws SurveyError when copies differ, a chain is not one, or the volume was not unmounted.
+ * @throws SurveyError when copies differ, two chains meet, or the volume was not unmounted.
  */
-export async function readAllocation(reader: VolumeReader, geometry: FatGeometry): Promise<Uint8Array> {
-  const { clusterCount, rootCluster, type } = geometry
-  const clusters = new ClusterBitmaps(clusterCount, ENTRIES[type].mask)
-  if (rootCluster !== undefined) clusters.refer(rootCluster)
+export async function readAllocation(reader: VolumeReader, geometry: FatGeometry): Promise<ClusterUse> {
+  const { clusterCount, type } = geometry
+  const clusters = new ClusterUse(clusterCount, ENTRIES[type].mask)
   const entryCount = clusterCount + FIRST_CLUSTER
   const { bits } = ENTRIES[type]
   // A table of FAT12 is smaller than a piece, so its entries never lie across two.
@@ -38,8 +37,21 @@ export async function readAllocation(reader: VolumeReader, geometry: FatGeometry
       else clusters.take(first + i, value & ENTRIES[type].mask)
     }
   }
-  clusters.assertChains()
-  return clusters.allocated
+  return clusters
+}
+
+/** The cluster behind another one in its chain; undefined for the last one. */
+export async function nextCluster(
+  reader: VolumeReader,
+  { type, tableStart, clusterCount }: FatGeometry,
+  cluster: number,
+): Promise<number | undefined> {
+  const { bits, mask } = ENTRIES[type]
+  // Entries of 12 bits come in pairs.
+  const first = bits === 12 ? cluster & ~1 : cluster
+  const fields = await reader.fields(tableStart + (first * bits) / 8, bits === 12 ? 3 : bits / 8)
+  const value = entry(fields, bits, cluster - first) & mask
+  return value < clusterCount + FIRST_CLUSTER ? value : undefined
 }
 
 /** A piece of the first table, after a look at whether the others have the same. */
@@ -79,43 +91,4 @@ function assertReserved({ type, media }: FatGeometry, index: number, value: numb
   }
   ensure((value & clean) === clean, 'not-clean', 'it is mounted or was not unmounted')
   ensure((value & noErrors) === noErrors, 'has-errors', 'it is marked as having errors')
-}
-
-/** Which clusters are allocated, and which are the next one of another. */
-class ClusterBitmaps {
-  readonly allocated: Uint8Array
-  readonly #referred: Uint8Array
-  readonly #clusterCount: number
-  /** Marks of bad clusters, and from there on of ends of chains. */
-  readonly #firstMark: number
-
-  constructor(clusterCount: number, mask: number) {
-    this.#clusterCount = clusterCount
-    this.#firstMark = mask - 8
-    this.allocated = new Uint8Array(Math.ceil(clusterCount / 8))
-    this.#referred = new Uint8Array(this.allocated.length)
-  }
-
-  take(cluster: number, value: number): void {
-    if (value === 0) return
-    const bit = cluster - FIRST_CLUSTER
-    this.allocated[bit >>> 3]! |= 1 << (bit & 7)
-    if (value < this.#firstMark) this.refer(value)
-  }
-
-  refer(cluster: number): void {
-    const bit = cluster - FIRST_CLUSTER
-    if (bit < 0 || bit >= this.#clusterCount) {
-      throw new SurveyError('out-of-range', `a chain leads to cluster ${cluster} of ${this.#clusterCount}`)
-    }
-    if ((this.#referred[bit >>> 3]! >>> (bit & 7)) & 1) {
-      throw new SurveyError('inconsistent', `two chains lead to cluster ${cluster}`)
-    }
-    this.#referred[bit >>> 3]! |= 1 << (bit & 7)
-  }
-
-  assertChains(): void {
-    const lost = this.#referred.findIndex((bits, i) => (bits & ~this.allocated[i]!) !== 0)
-    ensure(lost < 0, 'inconsistent', `a chain leads to a free cluster behind cluster ${lost * 8}`)
-  }
 }

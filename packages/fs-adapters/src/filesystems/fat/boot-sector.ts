@@ -19,11 +19,15 @@ export interface FatGeometry {
   readonly tableStart: number
   readonly tableBytes: number
   readonly tableCount: number
+  /** Place of the root directory, where it lies in front of the first cluster. */
+  readonly rootStart: number
   /** Place of the first cluster. */
   readonly dataStart: number
   readonly media: number
-  /** Cluster with which the root directory begins; undefined where it lies in front of all clusters. */
+  /** Cluster with which the root directory begins; undefined where it lies in front of the first cluster. */
   readonly rootCluster: number | undefined
+  /** Size of the root directory there; 0 where it begins with a cluster. */
+  readonly rootBytes: number
   /** Place of the sector that counts free clusters, where there is one. */
   readonly fsInfoAt: number | undefined
 }
@@ -70,9 +74,11 @@ export function fatGeometry(head: Fields): FatGeometry | undefined {
     tableStart: reservedSectors * sectorBytes,
     tableBytes: tableSectors * sectorBytes,
     tableCount,
+    rootStart: (dataSector - rootSectors) * sectorBytes,
     dataStart: dataSector * sectorBytes,
     media,
     rootCluster: isFat32 ? head.u32(44) : undefined,
+    rootBytes: rootEntries * 32,
     fsInfoAt: hasFsInfo ? fsInfoSector * sectorBytes : undefined,
   }
 }

@@ -6,6 +6,7 @@ import { ensure } from '../common/survey-error.ts'
 import type { VolumeReader } from '../common/volume-reader.ts'
 import { readAllocation } from './allocation-table.ts'
 import { type FatGeometry, fatGeometry } from './boot-sector.ts'
+import { referFromDirectories } from './directories.ts'
 
 const FS_INFO_UNKNOWN = 0xffffffff
 
@@ -13,7 +14,8 @@ const FS_INFO_UNKNOWN = 0xffffffff
  * FAT12, FAT16 and FAT32. Source: "Microsoft Extensible Firmware Initiative FAT32 File System Specification", 1.03.
  *
  * FAT has no checksums. A map relies on the flags that say it was unmounted, on copies of the allocation table being
- * equal, on chains that neither cross nor lead to free clusters, and on the count of free clusters where there is one.
+ * equal, on chains and directories of which no two lead to the same cluster and none to a free one, and on the count of
+ * free clusters where there is one.
  */
 export const FAT: FilesystemModule = { probe }
 
@@ -54,10 +56,12 @@ async function survey(reader: VolumeReader, head: Fields, geometry: FatGeometry)
   ensure((state & 2) === 0, 'has-errors', 'it is marked as having errors')
   if (geometry.type === 'fat32') assertFat32(head)
 
-  const allocated = await readAllocation(reader, geometry)
+  const clusters = await readAllocation(reader, geometry)
+  await referFromDirectories(reader, geometry, clusters)
+  clusters.assertAllocated()
   const free = new FreeBlocksBuilder(clusterCount)
   let freeCount = 0
-  forEachRun(allocated, clusterCount, (start, count, isAllocated) => {
+  forEachRun(clusters.allocated, clusterCount, (start, count, isAllocated) => {
     if (isAllocated) return
     freeCount += count
     free.addFree(start, count)
