@@ -16,7 +16,6 @@ import {
   cannotMount,
   copyWhileMounted,
   hashesOf,
-  ImageVolume,
   MemoryVolume,
   MiB,
   makeFiles,
@@ -31,79 +30,6 @@ const skip = missing('mke2fs', 'dumpe2fs', 'debugfs', 'e2fsck')
 const LONG = process.env.PLATTER_LONG_TESTS === '1'
 
 const SUPERBLOCK = 1024
-
-test('ext2, ext3, ext4: the map is that of dumpe2fs, and what is used is all that is needed', {
-  skip,
-}, async (t) => {
-  const folder = t.testdir()
-  const files = makeFiles(join(folder, 'files'), { totalBytes: 900_000 })
-  for (const one of EXT_CASES) {
-    const image = join(folder, 'image')
-    formatExt(image, one, files)
-    changeFiles(image, files)
-    // mke2fs and debugfs do not count what they write for quotas.
-    if (one.options.includes('quota')) runWith({ allowed: [0, 1] }, 'e2fsck', '-fy', image)
-    // partclone takes clusters for blocks, and says so.
-    const withPartclone = !one.options.includes('bigalloc')
-    try {
-      const map = await assertMapHolds(image, EXT_TOOLS, { withPartclone })
-      const dumped = dumpedExt(image)
-      const { type = 'ext4' } = one
-      const { uuid, blockBytes } = dumped
-      t.match(map.filesystem, { type, uuid, blockBytes, label: 'some label' }, one.name)
-      t.equal(map.bytes.free, dumped.freeBlocks * blockBytes, one.name)
-      t.same(freeRanges(map, blockBytes), dumped.free, one.name)
-    } catch (error) {
-      t.fail(`${one.name}: ${error}`)
-    }
-  }
-})
-
-test('ext2, ext3, ext4 after a life: mounted, filled, fragmented', {
-  skip: skip || cannotMount('ext4'),
-}, async (t) => {
-  const folder = t.testdir()
-  const files = makeFiles(join(folder, 'files'), { count: 300, totalBytes: 12 * MiB })
-  const cases: Omit<ExtCase, 'name'>[] = [
-    {
-      sizeBytes: 24 * MiB,
-      options: '-t ext4 -b 1024 -O metadata_csum_seed,orphan_file,fast_commit',
-    },
-    { sizeBytes: 24 * MiB, options: '-t ext4 -b 4096 -O bigalloc,inline_data -C 8192' },
-    { sizeBytes: 24 * MiB, options: '-t ext3 -b 2048' },
-    { sizeBytes: 24 * MiB, options: '-t ext2 -b 1024' },
-  ]
-  for (const one of cases) {
-    const image = join(folder, 'image')
-    formatExt(image, one)
-    const copy = copyWhileMounted(image, join(folder, 'mnt'), 'ext4', (mountPoint) => {
-      run('cp', '-r', files, join(mountPoint, 'first'))
-      const everySecond = Object.keys(hashesOf(files)).filter((_, i) => i % 2 === 0)
-      for (const path of everySecond) rmSync(join(mountPoint, 'first', path))
-      writeFileSync(join(mountPoint, 'into the gaps'), Buffer.alloc(5 * MiB, 'abc'))
-    })
-    const live = await mapOf(copy)
-    t.match(live, { state: 'read-whole', problem: { code: 'not-clean' } }, one.options)
-    const map = await assertMapHolds(image, EXT_TOOLS, { withPartclone: !one.options.includes('bigalloc') })
-    t.ok([...map.extents()].length > 60, `${one.options} is fragmented`)
-    t.same(freeRanges(map, dumpedExt(image).blockBytes), dumpedExt(image).free, one.options)
-  }
-})
-
-test('ext4 of more than 2^32 blocks', { skip }, async (t) => {
-  const image = join(t.testdir(), 'image')
-  formatExt(image, {
-    sizeBytes: 2 ** 42 + 2 ** 33,
-    options:
-      '-t ext4 -b 1024 -C 65536 -O bigalloc,64bit,^has_journal,^resize_inode -E lazy_itable_init=1 -N 20000',
-  })
-  const map = await mapOf(image)
-  const dumped = dumpedExt(image)
-  t.equal(map.state, 'used-map')
-  t.equal(map.bytes.free, dumped.freeBlocks * 1024)
-  t.same(freeRanges(map, 1024), dumped.free)
-  rmSync(image)
-})
 
 /** A small filesystem in memory. */
 function smallImage(folder: string, options: string, sizeBytes = 8 * MiB): Uint8Array {
@@ -252,6 +178,45 @@ test('ext4: sizes that nobody can have end soon', { skip }, async (t) => {
   }
 })
 
+test('ext4: checksums of everything that is relied on are checked', { skip }, async (t) => {
+  const folder = t.testdir()
+  const codeOf = async (image: Uint8Array) => (await probeFilesystem(new MemoryVolume(image))).problem?.code
+  const cases: [options: string, descriptorBytes: number, hasMetadataChecksums: boolean][] = [
+    ['metadata_csum,64bit,mmp', 64, true],
+    ['metadata_csum,^64bit,mmp,metadata_csum_seed', 32, true],
+    ['^metadata_csum,uninit_bg,64bit', 64, false],
+    ['^metadata_csum,uninit_bg,^64bit', 32, false],
+  ]
+  for (const [features, descriptorBytes, hasMetadataChecksums] of cases) {
+    const image = smallImage(folder, `-t ext4 -b 1024 -g 1024 -O ${features},^resize_inode`)
+    const data = new DataView(image.buffer)
+    t.equal(await codeOf(image), undefined, features)
+    const flipped = async (at: number, bits: number) => {
+      image[at]! ^= bits
+      const code = await codeOf(image)
+      image[at]! ^= bits
+      return code
+    }
+    const code = hasMetadataChecksums ? 'bad-checksum' : undefined
+    t.equal(await flipped(SUPERBLOCK + 120, 1), code, `${features}: a letter of the label`)
+    const second = 2048 + descriptorBytes
+    for (const at of [14, 26, descriptorBytes - 1]) {
+      t.equal(await flipped(second + at, 1), 'bad-checksum', `${features}: byte ${at} of a descriptor`)
+    }
+    if (!hasMetadataChecksums) continue
+    t.equal(await flipped(data.getUint32(SUPERBLOCK + 360, true) * 1024 + 16, 1), code, `${features}: mmp`)
+    // A bit that is set and one that is not change places, so that the count stays what it was.
+    const bitmaps = Array.from({ length: 8 }, (_, group) => {
+      const at = data.getUint32(2048 + group * descriptorBytes, true) * 1024
+      return image.subarray(at, at + 128)
+    })
+    const halfUsed = bitmaps.find((bitmap) => bitmap.includes(0xff) && bitmap.includes(0))!
+    halfUsed[halfUsed.indexOf(0)] = 1
+    halfUsed[halfUsed.indexOf(0xff)] = 0xfe
+    t.equal(await codeOf(image), code, `${features}: two bits of a bitmap`)
+  }
+})
+
 /** Bytes that the survey relies on: superblock, descriptors, bitmaps. */
 function metadataBytes(image: Uint8Array, descriptorBytes: number, groups: number): number[] {
   const view = new DataView(image.buffer, image.byteOffset)
@@ -283,7 +248,7 @@ test('ext4 with checksums: no damage of metadata loses a used block', { skip }, 
       try {
         const map = await probeFilesystem(new MemoryVolume(image))
         if (map.state === 'used-map') kept++
-        assertSuperset(map, used)
+        assertSuperset(map.extents(), used)
       } finally {
         for (const [at, value] of undo) image[at] = value
       }
@@ -304,7 +269,7 @@ test('ext4 without checksums: no bit that flips loses a used block', { skip }, a
     image[at]! ^= 1 << (bit & 7)
     const map = await probeFilesystem(new MemoryVolume(image))
     try {
-      assertSuperset(map, used)
+      assertSuperset(map.extents(), used)
     } catch (error) {
       t.fail(`bit ${bit & 7} of byte ${at}: ${error}`)
     }
@@ -314,10 +279,96 @@ test('ext4 without checksums: no bit that flips loses a used block', { skip }, a
   t.same([...after.extents()], used)
 })
 
-test('the journal of another filesystem is read whole', { skip }, async (t) => {
+test('ext2, ext3, ext4: the map is that of dumpe2fs, and what is used is all that is needed', {
+  skip,
+}, async (t) => {
+  const folder = t.testdir()
+  const files = makeFiles(join(folder, 'files'), { totalBytes: 900_000 })
+  for (const one of EXT_CASES) {
+    const image = join(folder, 'image')
+    formatExt(image, one, files)
+    changeFiles(image, files)
+    // mke2fs and debugfs do not count what they write for quotas.
+    if (one.options.includes('quota')) runWith({ allowed: [0, 1] }, 'e2fsck', '-fy', image)
+    // partclone takes clusters for blocks, and says so.
+    const withPartclone = !one.options.includes('bigalloc')
+    try {
+      const map = await assertMapHolds(image, EXT_TOOLS, { withPartclone })
+      const dumped = dumpedExt(image)
+      const { type = 'ext4' } = one
+      const { uuid, blockBytes } = dumped
+      t.match(map.filesystem, { type, uuid, blockBytes, label: 'some label' }, one.name)
+      t.equal(map.bytes.free, dumped.freeBlocks * blockBytes, one.name)
+      t.same(freeRanges(map, blockBytes), dumped.free, one.name)
+    } catch (error) {
+      t.fail(`${one.name}: ${error}`)
+    }
+  }
+})
+
+test('ext2, ext3, ext4 after a life: mounted, filled, fragmented', {
+  skip: skip || cannotMount('ext4'),
+}, async (t) => {
+  const folder = t.testdir()
+  const files = makeFiles(join(folder, 'files'), { count: 300, totalBytes: 12 * MiB })
+  const cases: Omit<ExtCase, 'name'>[] = [
+    {
+      sizeBytes: 24 * MiB,
+      options: '-t ext4 -b 1024 -O metadata_csum_seed,orphan_file,fast_commit',
+    },
+    { sizeBytes: 24 * MiB, options: '-t ext4 -b 4096 -O bigalloc,inline_data -C 8192' },
+    { sizeBytes: 24 * MiB, options: '-t ext3 -b 2048' },
+    { sizeBytes: 24 * MiB, options: '-t ext2 -b 1024' },
+  ]
+  for (const one of cases) {
+    const image = join(folder, 'image')
+    formatExt(image, one)
+    const copy = copyWhileMounted(image, join(folder, 'mnt'), 'ext4', (mountPoint) => {
+      run('cp', '-r', files, join(mountPoint, 'first'))
+      const everySecond = Object.keys(hashesOf(files)).filter((_, i) => i % 2 === 0)
+      for (const path of everySecond) rmSync(join(mountPoint, 'first', path))
+      writeFileSync(join(mountPoint, 'into the gaps'), Buffer.alloc(5 * MiB, 'abc'))
+    })
+    const live = await mapOf(copy)
+    t.match(live, { state: 'read-whole', problem: { code: 'not-clean' } }, one.options)
+    const map = await assertMapHolds(image, EXT_TOOLS, { withPartclone: !one.options.includes('bigalloc') })
+    t.ok([...map.extents()].length > 60, `${one.options} is fragmented`)
+    t.same(freeRanges(map, dumpedExt(image).blockBytes), dumpedExt(image).free, one.options)
+  }
+})
+
+test('ext4 with its journal elsewhere', { skip: skip || cannotMount('ext4') }, async (t) => {
+  const folder = t.testdir()
+  const image = join(folder, 'image')
+  const journal = join(folder, 'journal')
+  formatExt(journal, { sizeBytes: 8 * MiB, options: '-O journal_dev -b 4096' })
+  const device = run('losetup', '-f', '--show', journal).trim()
+  try {
+    formatExt(image, { sizeBytes: 16 * MiB, options: `-t ext4 -b 4096 -J device=${device}` })
+  } finally {
+    run('losetup', '-d', device)
+  }
+  const map = await mapOf(image)
+  t.match(map, { state: 'used-map', filesystem: { type: 'ext4' } })
+  t.same(freeRanges(map, 4096), dumpedExt(image).free)
+  t.match(await mapOf(journal), {
+    state: 'read-whole',
+    filesystem: { type: 'ext-journal' },
+    problem: { code: 'opaque' },
+  })
+})
+
+test('ext4 of more than 2^32 blocks', { skip }, async (t) => {
   const image = join(t.testdir(), 'image')
-  formatExt(image, { sizeBytes: 8 * MiB, options: '-O journal_dev -b 4096' })
-  using volume = new ImageVolume(image)
-  const map = await probeFilesystem(volume)
-  t.match(map, { state: 'read-whole', filesystem: { type: 'ext-journal' }, problem: { code: 'opaque' } })
+  formatExt(image, {
+    sizeBytes: 2 ** 42 + 2 ** 33,
+    options:
+      '-t ext4 -b 1024 -C 65536 -O bigalloc,64bit,^has_journal,^resize_inode -E lazy_itable_init=1 -N 20000',
+  })
+  const map = await mapOf(image)
+  const dumped = dumpedExt(image)
+  t.equal(map.state, 'used-map')
+  t.equal(map.bytes.free, dumped.freeBlocks * 1024)
+  t.same(freeRanges(map, 1024), dumped.free)
+  rmSync(image)
 })

@@ -61,41 +61,6 @@ function format(image: string, { sizeBytes, options }: FatCase, folder: string):
   run('mcopy', '-s', '-i', image, join(folder, 'sub'), '::second')
 }
 
-test('FAT: what is used is all that is needed', { skip }, async (t) => {
-  const folder = t.testdir()
-  const files = makeFiles(join(folder, 'files'), { totalBytes: 600_000 })
-  for (const one of CASES) {
-    const image = join(folder, 'image')
-    format(image, one, files)
-    const name = `${one.type} ${one.options}`
-    try {
-      // partclone 0.3.23 leaves used clusters of FAT12 out, so it is no witness there.
-      const map = await assertMapHolds(image, TOOLS, { withPartclone: one.type !== 'fat12' })
-      t.match(map.filesystem, { type: one.type, label: 'SOME LABEL', uuid: '1234-ABCD' }, name)
-      t.ok(map.bytes.free > one.sizeBytes * 0.2, `${name} has ${map.bytes.free} free bytes`)
-      t.ok(map.bytes.used > 500_000, `${name} has ${map.bytes.used} used bytes`)
-    } catch (error) {
-      t.fail(`${name}: ${error}`)
-    }
-  }
-})
-
-test('FAT that is mounted is read whole', { skip: skip || cannotMount('vfat') }, async (t) => {
-  const folder = t.testdir()
-  const files = makeFiles(join(folder, 'files'), { totalBytes: 600_000 })
-  for (const one of CASES.filter((_, i) => [0, 2, 4].includes(i))) {
-    const image = join(folder, 'image')
-    format(image, one, files)
-    const live = copyWhileMounted(image, join(folder, 'mnt'), 'vfat', (mountPoint) => {
-      rmSync(join(mountPoint, 'second'), { recursive: true })
-      writeFileSync(join(mountPoint, 'added.txt'), Buffer.alloc(100_000, 'abc'))
-    })
-    const map = await probeFilesystem(new MemoryVolume(readFileSync(live)))
-    t.match(map, { state: 'read-whole', problem: { code: 'not-clean' } }, one.options)
-    await assertMapHolds(image, TOOLS)
-  }
-})
-
 test('FAT: whatever is not in order is read whole', { skip }, async (t) => {
   const folder = t.testdir()
   const files = makeFiles(join(folder, 'files'), { totalBytes: 300_000 })
@@ -208,7 +173,7 @@ test('FAT: no bit that flips in boot sector or table loses a used cluster', { sk
     const table = data.getUint16(14, true) * 512
     const ranges: [from: number, bits: number, step: number][] = [
       [0, 90 * 8, LONG ? 1 : 7],
-      [table, 900 * entryBits, LONG ? 1 : 79],
+      [table, 900 * entryBits, LONG ? 5 : 79],
     ]
     for (const [from, bits, step] of ranges) {
       for (let bit = 0; bit < bits; bit += step) {
@@ -216,7 +181,7 @@ test('FAT: no bit that flips in boot sector or table loses a used cluster', { sk
         bytes[at]! ^= 1 << (bit & 7)
         const map = await probeFilesystem(new MemoryVolume(bytes))
         try {
-          assertSuperset(map, used)
+          assertSuperset(map.extents(), used)
         } catch (error) {
           t.fail(`${options}: bit ${bit & 7} of byte ${at}: ${error}`)
         }
@@ -288,4 +253,39 @@ test('maps of free blocks say what the bitmap says, whatever its pattern', async
     { numRuns: LONG ? 300 : 12 },
   )
   t.pass()
+})
+
+test('FAT: what is used is all that is needed', { skip }, async (t) => {
+  const folder = t.testdir()
+  const files = makeFiles(join(folder, 'files'), { totalBytes: 600_000 })
+  for (const one of CASES) {
+    const image = join(folder, 'image')
+    format(image, one, files)
+    const name = `${one.type} ${one.options}`
+    try {
+      // partclone 0.3.23 leaves used clusters of FAT12 out, so it is no witness there.
+      const map = await assertMapHolds(image, TOOLS, { withPartclone: one.type !== 'fat12' })
+      t.match(map.filesystem, { type: one.type, label: 'SOME LABEL', uuid: '1234-ABCD' }, name)
+      t.ok(map.bytes.free > one.sizeBytes * 0.2, `${name} has ${map.bytes.free} free bytes`)
+      t.ok(map.bytes.used > 500_000, `${name} has ${map.bytes.used} used bytes`)
+    } catch (error) {
+      t.fail(`${name}: ${error}`)
+    }
+  }
+})
+
+test('FAT that is mounted is read whole', { skip: skip || cannotMount('vfat') }, async (t) => {
+  const folder = t.testdir()
+  const files = makeFiles(join(folder, 'files'), { totalBytes: 600_000 })
+  for (const one of CASES.filter((_, i) => [0, 2, 4].includes(i))) {
+    const image = join(folder, 'image')
+    format(image, one, files)
+    const live = copyWhileMounted(image, join(folder, 'mnt'), 'vfat', (mountPoint) => {
+      rmSync(join(mountPoint, 'second'), { recursive: true })
+      writeFileSync(join(mountPoint, 'added.txt'), Buffer.alloc(100_000, 'abc'))
+    })
+    const map = await probeFilesystem(new MemoryVolume(readFileSync(live)))
+    t.match(map, { state: 'read-whole', problem: { code: 'not-clean' } }, one.options)
+    await assertMapHolds(image, TOOLS)
+  }
 })

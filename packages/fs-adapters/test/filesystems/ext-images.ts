@@ -11,8 +11,8 @@ export interface ExtCase {
   /** Blocks it is to have, where it does not take all of the volume. */
   readonly blocks?: number
   readonly type?: 'ext2' | 'ext3'
-  /** Cannot be filled or changed by mke2fs and debugfs. */
-  readonly isEmpty?: boolean
+  /** Variables of the environment for mke2fs. */
+  readonly variables?: Readonly<Record<string, string>>
 }
 
 const KiB = 1024
@@ -54,6 +54,13 @@ export const EXT_CASES: readonly ExtCase[] = [
     name: 'meta_bg',
     sizeBytes: 64 * MiB,
     options: '-t ext4 -O meta_bg,^resize_inode -g 512 -N 2048 -b 1024',
+  },
+  {
+    // As it becomes when it is grown beyond the room that was kept for descriptors.
+    name: 'meta_bg from the third block of descriptors on',
+    sizeBytes: 64 * MiB,
+    options: '-t ext4 -O meta_bg,^resize_inode -g 512 -N 2048 -b 1024',
+    variables: { MKE2FS_FIRST_META_BG: '2' },
   },
   {
     name: 'meta_bg, 32 bit, without sparse_super',
@@ -100,13 +107,24 @@ export const EXT_CASES: readonly ExtCase[] = [
 /** Makes the filesystem, with the files of a folder in it. */
 export function formatExt(
   path: string,
-  { sizeBytes, options, blocks }: Omit<ExtCase, 'name'>,
+  { sizeBytes, options, blocks, variables = {} }: Omit<ExtCase, 'name'>,
   files?: string,
 ): void {
   emptyImage(path, sizeBytes)
   const filled = files === undefined ? [] : ['-d', files]
   const count = blocks === undefined ? [] : [`${blocks}`]
-  run('mke2fs', '-q', '-F', ...options.split(' '), '-L', 'some label', ...filled, path, ...count)
+  runWith(
+    { variables },
+    'mke2fs',
+    '-q',
+    '-F',
+    ...options.split(' '),
+    '-L',
+    'some label',
+    ...filled,
+    path,
+    ...count,
+  )
 }
 
 /** Removes every third file, so that there are gaps, and writes others, which go into them. */

@@ -22,7 +22,7 @@ export interface FilesystemTools {
 /**
  * Takes the map of an image and shows that what is used is all that is needed: copies in which everything else is
  * garbage, or zeros, pass the filesystem's own check and have the same files; and partclone, where it is there, would
- * copy nothing that the map leaves out. Throws what does not hold, and returns the map.
+ * copy the same. Throws what does not hold, and returns the map.
  */
 export async function assertMapHolds(
   image: string,
@@ -47,9 +47,7 @@ export async function assertMapHolds(
     rmSync(copy)
   }
   if (withPartclone && tools.partclone !== undefined && missing(tools.partclone) === false) {
-    const extents = partcloneExtents(tools.partclone, image)
-    if (extents.length === 0) throw new Error('partclone says nothing')
-    assertSuperset(map, extents)
+    assertSameAsPartclone(map, partcloneExtents(tools.partclone, image))
   }
   return map
 }
@@ -81,9 +79,9 @@ export function assertCoversVolume(map: FilesystemMap, volumeBytes: number): voi
   if (map.state === 'read-whole' && bytes.used !== volumeBytes) throw new Error('not all is read')
 }
 
-/** Throws unless all that one map has as used another one has as used too. */
-export function assertSuperset(map: FilesystemMap, of: readonly VolumeExtent[]): void {
-  const free = [...map.extents()].filter(({ use }) => use !== 'used')
+/** Throws unless all that `of` has as used is used in `extents` too; both ascend. */
+export function assertSuperset(extents: Iterable<VolumeExtent>, of: readonly VolumeExtent[]): void {
+  const free = [...extents].filter(({ use }) => use !== 'used')
   let next = 0
   for (const { offset, length } of of.filter(({ use }) => use === 'used')) {
     while (next < free.length && free[next]!.offset + free[next]!.length <= offset) next++
@@ -149,4 +147,19 @@ function partcloneExtents(program: string, image: string): VolumeExtent[] {
     length: Number(length),
     use: mark === '+' ? 'used' : 'free',
   }))
+}
+
+/** Throws unless partclone would copy what the map says, but for what lies behind the filesystem. */
+function assertSameAsPartclone(map: FilesystemMap, extents: readonly VolumeExtent[]): void {
+  if (extents.length === 0) throw new Error('partclone says nothing')
+  assertSuperset(map.extents(), extents)
+  const end = map.filesystem!.sizeBytes
+  const within = [...map.extents()].map((extent) => ({
+    ...extent,
+    length: Math.min(extent.length, Math.max(0, end - extent.offset)),
+  }))
+  assertSuperset(
+    extents,
+    within.filter(({ length }) => length > 0),
+  )
 }

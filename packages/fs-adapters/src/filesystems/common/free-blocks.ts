@@ -33,24 +33,17 @@ export class FreeBlocks {
     this.#segments = segments
   }
 
-  /** Runs of free blocks, ascending; no two of them touch. */
+  /** Runs of free blocks, ascending; a long one comes in pieces that touch. */
   *runs(): Generator<BlockRun> {
-    let start = 0
-    let count = 0
     for (const [i, segment] of this.#segments.entries()) {
       const base = i * SEGMENT_BLOCKS
       const blocks = Math.min(SEGMENT_BLOCKS, this.#blockCount - base)
-      for (const run of segment instanceof Uint8Array ? bitmapRuns(segment, blocks) : segment.runs()) {
-        if (count > 0 && start + count === base + run.start) {
-          count += run.count
-          continue
-        }
-        if (count > 0) yield { start, count }
-        start = base + run.start
-        count = run.count
+      for (const { start, count } of segment instanceof Uint8Array
+        ? bitmapRuns(segment, blocks)
+        : segment.runs()) {
+        yield { start: base + start, count }
       }
     }
-    if (count > 0) yield { start, count }
   }
 
   /** The same as ranges of a volume on which block 0 begins at `blocksAt`. Can be iterated any number of times. */
