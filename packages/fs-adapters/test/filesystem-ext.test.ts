@@ -80,6 +80,10 @@ test('ext4: whatever is not in order is read whole', { skip }, async (t) => {
     'bitmap in the boot block': ['out-of-range', (d) => d.setUint32(descriptors, 0, true)],
     'bitmap in a table': ['inconsistent', (d) => d.setUint32(descriptors, table + 1, true)],
     'bitmap of another group': ['inconsistent', (d) => d.setUint32(descriptors, bitmap / 1024 + 1, true)],
+    'two bitmaps of inodes in one place': [
+      'inconsistent',
+      (d) => d.setUint32(descriptors + 32 + 4, d.getUint32(descriptors + 4, true), true),
+    ],
     'table free, counts agree': [
       'inconsistent',
       (d) => {
@@ -123,6 +127,19 @@ test('ext4: whatever is not in order is read whole', { skip }, async (t) => {
   }
 })
 
+test('ext4 without flex_bg: a structure outside of its group is read whole', { skip }, async (t) => {
+  const image = smallImage(
+    t.testdir(),
+    '-t ext4 -b 1024 -g 1024 -O ^metadata_csum,^uninit_bg,^flex_bg,^resize_inode',
+  )
+  const data = new DataView(image.buffer)
+  const place = 1020 // in use by the journal, so that no bitmap says otherwise
+  t.ok(data.getUint8(data.getUint32(2048, true) * 1024 + (place >> 3)) & 8)
+  t.equal((await probeFilesystem(new MemoryVolume(image))).state, 'used-map')
+  data.setUint32(2048 + 32 + 4, place, true)
+  t.equal((await probeFilesystem(new MemoryVolume(image))).problem?.code, 'out-of-range')
+})
+
 test('ext4: volumes that are cut short, unreadable or too costly are read whole', { skip }, async (t) => {
   const original = smallImage(t.testdir(), NO_CHECKSUMS)
   const codeOf = async (volume: Volume, options?: ProbeOptions) =>
@@ -155,6 +172,19 @@ test('ext4: volumes that are cut short, unreadable or too costly are read whole'
   t.equal(await codeOf(new MemoryVolume(original), { maxReadBytes: 265_000 }), 'too-costly')
   let now = 0
   t.equal(await codeOf(new MemoryVolume(original), { maxMillis: 2, now: () => now++ }), 'too-costly')
+})
+
+test('ext4: descriptors behind the end are not read', { skip }, async (t) => {
+  const features = '^metadata_csum,^uninit_bg,^64bit,^resize_inode,^sparse_super,meta_bg'
+  const image = smallImage(t.testdir(), `-t ext4 -b 1024 -g 256 -N 1024 -O ${features}`, 32 * MiB)
+  const data = new DataView(image.buffer)
+  t.equal((await probeFilesystem(new MemoryVolume(image))).state, 'used-map')
+  // The last group has room for its superblock only; the fourth block of descriptors would follow.
+  const blocks = 1 + 96 * 256 + 1
+  data.setUint32(SUPERBLOCK + 4, blocks, true)
+  data.setUint32(SUPERBLOCK, 97 * data.getUint32(SUPERBLOCK + 40, true), true)
+  const map = await probeFilesystem(new MemoryVolume(image.subarray(0, blocks * 1024)))
+  t.equal(map.problem?.code, 'out-of-range')
 })
 
 test('ext4: sizes that nobody can have end soon', { skip }, async (t) => {
@@ -371,4 +401,73 @@ test('ext4 of more than 2^32 blocks', { skip }, async (t) => {
   t.equal(map.bytes.free, dumped.freeBlocks * 1024)
   t.same(freeRanges(map, 1024), dumped.free)
   rmSync(image)
+})
+
+/** Any combination of what changes where things lie; mke2fs refuses some of them. */
+const anyOptions = fc
+  .record({
+    blockBytes: fc.constantFrom(1024, 1024, 2048, 4096),
+    sizeBlocks: fc.integer({ min: 3000, max: 40_000 }),
+    tailBytes: fc.integer({ min: 0, max: 5000 }),
+    checksums: fc.constantFrom('metadata_csum', '^metadata_csum,uninit_bg', '^metadata_csum,^uninit_bg'),
+    copies: fc.constantFrom('sparse_super', '^sparse_super', 'sparse_super2'),
+    growth: fc.constantFrom('resize_inode', '^resize_inode', '^resize_inode,meta_bg'),
+    others: fc.subarray([
+      '64bit',
+      'flex_bg',
+      'has_journal',
+      'inline_data',
+      'mmp',
+      'orphan_file',
+      'extent',
+    ] as const),
+    clusterBlocks: fc.constantFrom(1, 1, 1, 2, 16),
+    groupBlocks: fc.constantFrom(undefined, 256, 512, 1000, 2048),
+    flexGroups: fc.constantFrom(undefined, 2, 8, 64),
+    inodes: fc.integer({ min: 200, max: 5000 }),
+    firstMetaGroup: fc.constantFrom('0', '0', '1', '2'),
+  })
+  .map((o): ExtCase => {
+    const toggles = ['64bit', 'flex_bg', 'has_journal', 'inline_data', 'mmp', 'orphan_file', 'extent'].map(
+      (name) => (o.others.some((other) => other === name) ? name : `^${name}`),
+    )
+    const features = [o.checksums, o.copies, o.growth, ...toggles]
+    const options = ['-t', 'ext4', '-b', o.blockBytes, '-N', o.inodes]
+    if (o.clusterBlocks > 1) {
+      features.push('bigalloc')
+      options.push('-C', o.clusterBlocks * o.blockBytes)
+    } else if (o.groupBlocks !== undefined) options.push('-g', o.groupBlocks)
+    if (o.flexGroups !== undefined && o.others.includes('flex_bg')) options.push('-G', o.flexGroups)
+    options.push('-O', features.join(','))
+    return {
+      name: options.join(' '),
+      options: options.join(' '),
+      sizeBytes: o.sizeBlocks * o.blockBytes + o.tailBytes,
+      variables: { MKE2FS_FIRST_META_BG: o.firstMetaGroup },
+    }
+  })
+
+test('ext4 with any options', { skip: skip || (!LONG && 'a long test: PLATTER_LONG_TESTS=1') }, async (t) => {
+  const folder = t.testdir()
+  const files = makeFiles(join(folder, 'files'), { totalBytes: 300_000 })
+  const image = join(folder, 'image')
+  const seed = Date.now()
+  let made = 0
+  for (const one of fc.sample(anyOptions, { numRuns: 300, seed })) {
+    try {
+      formatExt(image, one, files)
+      changeFiles(image, files)
+    } catch {
+      continue // refused
+    }
+    made++
+    try {
+      const map = await assertMapHolds(image, EXT_TOOLS, { withPartclone: !one.options.includes('bigalloc') })
+      t.same(freeRanges(map, dumpedExt(image).blockBytes), dumpedExt(image).free, one.name)
+    } catch (error) {
+      t.fail(`seed ${seed}, ${one.sizeBytes} bytes, ${one.name}: ${error}`)
+    }
+  }
+  t.comment(`${made} filesystems were made`)
+  t.ok(made > 100)
 })

@@ -48,14 +48,13 @@ function addGroup(
   const { clusterBlocks } = layout.superblock
   const start = layout.groupStart(group)
   const end = layout.groupEnd(group)
-  const clusters = Math.ceil((end - start) / clusterBlocks)
+  const clusters = (end - start) / clusterBlocks
   let freeCount = 0
   assertCovers(bitmap, reserved, clusters, group)
   forEachRun(bitmap, clusters, (first, count, isUsed) => {
     if (isUsed) return
     freeCount += count
-    const from = start + first * clusterBlocks
-    free.addFree(from, Math.min(count * clusterBlocks, end - from))
+    free.addFree(start + first * clusterBlocks, count * clusterBlocks)
   })
   ensure(
     freeCount === expectedCount,

@@ -138,6 +138,7 @@ function assertGeometry(superblock: ExtSuperblock, fields: Fields): void {
   check(groupClusters > 0 && groupClusters % 8 === 0, `groups of ${groupClusters} clusters are not possible`)
   check(groupClusters <= bitmapBits, 'the bitmap of a group is larger than a block')
   check(groupBlocks === groupClusters * clusterBlocks, 'blocks and clusters of a group do not agree')
+  check(blockCount % clusterBlocks === 0, 'it ends within a cluster')
   check(firstDataBlock === (blockBytes === 1024 && !hasClusters ? 1 : 0), 'the first block is out of place')
   check(Number.isSafeInteger(blockCount * blockBytes), `a size of ${blockCount} blocks is out of range`)
   check(blockCount > firstDataBlock, `a size of ${blockCount} blocks is out of range`)
