@@ -130,7 +130,7 @@ test('ext4: whatever is not in order is read whole', { skip }, async (t) => {
 test('ext4 without flex_bg: a structure outside of its group is read whole', { skip }, async (t) => {
   const image = smallImage(
     t.testdir(),
-    '-t ext4 -b 1024 -g 1024 -O ^metadata_csum,^uninit_bg,^flex_bg,^resize_inode',
+    '-t ext4 -b 1024 -g 1024 -O ^metadata_csum,^uninit_bg,^flex_bg,^64bit,^resize_inode',
   )
   const data = new DataView(image.buffer)
   const place = 1020 // in use by the journal, so that no bitmap says otherwise
