@@ -163,6 +163,13 @@ test('ext4: volumes that are cut short, unreadable or too costly are read whole'
   t.equal(await codeOf(failing(bitmap, bitmap + 512, ioError)), 'unreadable')
   t.equal(await codeOf(failing(1024, 1536, ioError)), 'unreadable')
   t.equal(await codeOf(failing(5 * MiB, 5 * MiB + 512, ioError)), undefined, 'a bad sector that nobody needs')
+  const mmp = new DataView(original.buffer, original.byteOffset).getUint32(SUPERBLOCK + 360, true) * 1024
+  t.equal(await codeOf(failing(mmp, mmp + 512, ioError)), 'unreadable')
+  t.equal(
+    await codeOf(failing(mmp + 1024, mmp + 1536, ioError)),
+    undefined,
+    'a bad sector beside what is needed',
+  )
   const gone = () => new PlatterError('ERR_SOURCE_CHANGED', 'gone')
   await t.rejects(codeOf(failing(1024, 1536, gone)), { code: 'ERR_SOURCE_CHANGED' })
   await t.rejects(codeOf(new MemoryVolume(original), { signal: AbortSignal.abort() }), { name: 'AbortError' })

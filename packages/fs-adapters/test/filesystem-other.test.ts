@@ -107,6 +107,7 @@ test('what nobody knows, or more than one claims, is read whole', async (t) => {
     LVM2: [512, 'LABELONE'],
     btrfs: [65600, '_BHRfS_M'],
     ZFS: [200 * 1024, '\x0c\xb1\xba\x00\x00\x00\x00\x00'],
+    BitLocker: [424, '\x3b\xd6\x67\x49\x29\x2e\xd8\x4a\x83\x99\xf6\xa3\x39\xe3\xd0\x01'],
     RAID: [0, '\xfc\x4e\x2b\xa9'],
   }
   for (const [name, [at, mark]] of Object.entries(marks)) {
