@@ -5,6 +5,7 @@ import { type ProbeOptions, probeFilesystem, type Volume } from '@platter/fs-ada
 import fc from 'fast-check'
 import { test } from 'tap'
 import {
+  anyExt,
   changeFiles,
   dumpedExt,
   EXT_CASES,
@@ -410,57 +411,13 @@ test('ext4 of more than 2^32 blocks', { skip }, async (t) => {
   rmSync(image)
 })
 
-/** Any combination of what changes where things lie; mke2fs refuses some of them. */
-const anyOptions = fc
-  .record({
-    blockBytes: fc.constantFrom(1024, 1024, 2048, 4096),
-    sizeBlocks: fc.integer({ min: 3000, max: 40_000 }),
-    tailBytes: fc.integer({ min: 0, max: 5000 }),
-    checksums: fc.constantFrom('metadata_csum', '^metadata_csum,uninit_bg', '^metadata_csum,^uninit_bg'),
-    copies: fc.constantFrom('sparse_super', '^sparse_super', 'sparse_super2'),
-    growth: fc.constantFrom('resize_inode', '^resize_inode', '^resize_inode,meta_bg'),
-    others: fc.subarray([
-      '64bit',
-      'flex_bg',
-      'has_journal',
-      'inline_data',
-      'mmp',
-      'orphan_file',
-      'extent',
-    ] as const),
-    clusterBlocks: fc.constantFrom(1, 1, 1, 2, 16),
-    groupBlocks: fc.constantFrom(undefined, 256, 512, 1000, 2048),
-    flexGroups: fc.constantFrom(undefined, 2, 8, 64),
-    inodes: fc.integer({ min: 200, max: 5000 }),
-    firstMetaGroup: fc.constantFrom('0', '0', '1', '2'),
-  })
-  .map((o): ExtCase => {
-    const toggles = ['64bit', 'flex_bg', 'has_journal', 'inline_data', 'mmp', 'orphan_file', 'extent'].map(
-      (name) => (o.others.some((other) => other === name) ? name : `^${name}`),
-    )
-    const features = [o.checksums, o.copies, o.growth, ...toggles]
-    const options = ['-t', 'ext4', '-b', o.blockBytes, '-N', o.inodes]
-    if (o.clusterBlocks > 1) {
-      features.push('bigalloc')
-      options.push('-C', o.clusterBlocks * o.blockBytes)
-    } else if (o.groupBlocks !== undefined) options.push('-g', o.groupBlocks)
-    if (o.flexGroups !== undefined && o.others.includes('flex_bg')) options.push('-G', o.flexGroups)
-    options.push('-O', features.join(','))
-    return {
-      name: options.join(' '),
-      options: options.join(' '),
-      sizeBytes: o.sizeBlocks * o.blockBytes + o.tailBytes,
-      variables: { MKE2FS_FIRST_META_BG: o.firstMetaGroup },
-    }
-  })
-
 test('ext4 with any options', { skip: skip || (!LONG && 'a long test: PLATTER_LONG_TESTS=1') }, async (t) => {
   const folder = t.testdir()
   const files = makeFiles(join(folder, 'files'), { totalBytes: 300_000 })
   const image = join(folder, 'image')
   const seed = Date.now()
   let made = 0
-  for (const one of fc.sample(anyOptions, { numRuns: 300, seed })) {
+  for (const one of fc.sample(anyExt, { numRuns: 300, seed })) {
     try {
       formatExt(image, one, files)
       changeFiles(image, files)

@@ -115,8 +115,14 @@ test('FAT: whatever is not in order is read whole', { skip }, async (t) => {
 
   await expect(fat32!, undefined, 'FAT32 as it was', () => {})
   await expect(fat32!, 'not-clean', 'FAT32 mounted by Linux', (d) => d.setUint8(65, 1))
-  await expect(fat32!, 'unknown-feature', 'another version', (d) => d.setUint16(42, 1, true))
-  await expect(fat32!, 'unknown-feature', 'tables are no copies', (d) => d.setUint16(40, 0x81, true))
+  const bootSectors = (data: DataView, at: number, value: number) => {
+    for (const sector of [0, 6]) data.setUint16(sector * 512 + at, value, true)
+  }
+  await expect(fat32!, 'inconsistent', 'a copy that differs', (d) => d.setUint8(6 * 512 + 13, 2))
+  await expect(fat32!, undefined, 'a copy of another partition', (d) => d.setUint32(6 * 512 + 28, 63, true))
+  await expect(fat32!, undefined, 'no copy', (d) => d.setUint16(50, 0, true))
+  await expect(fat32!, 'unknown-feature', 'another version', (d) => bootSectors(d, 42, 1))
+  await expect(fat32!, 'unknown-feature', 'tables are no copies', (d) => bootSectors(d, 40, 0x81))
   await expect(fat32!, 'inconsistent', 'another count of free clusters', (d) =>
     d.setUint32(512 + 488, d.getUint32(512 + 488, true) + 1, true),
   )
@@ -141,8 +147,8 @@ test('FAT: whatever is not in order is read whole', { skip }, async (t) => {
   await expect(fat32!, 'inconsistent', 'a directory that leads nowhere', (d) =>
     d.setUint16(root + 32 + 26, 0, true),
   )
-  await expect(fat32!, 'out-of-range', 'a root directory out of range', (d) => d.setUint32(44, 0, true))
-  await expect(fat32!, 'inconsistent', 'a free root directory', (d) => d.setUint32(44, 70_000, true))
+  await expect(fat32!, 'out-of-range', 'a root directory out of range', (d) => bootSectors(d, 44, 0))
+  await expect(fat32!, 'inconsistent', 'a free root directory', (d) => bootSectors(d, 44, 60_000))
 })
 
 test('FAT32 with few clusters is what its fields say', { skip }, async (t) => {

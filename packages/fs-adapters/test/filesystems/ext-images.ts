@@ -1,4 +1,5 @@
 import { mkdirSync, rmSync, writeFileSync } from 'node:fs'
+import fc from 'fast-check'
 import { emptyImage, hashesOf, MiB, run, runWith } from './images.ts'
 import { type FilesystemTools, mergedRanges } from './used-map-conformance.ts'
 
@@ -103,6 +104,50 @@ export const EXT_CASES: readonly ExtCase[] = [
   { name: 'smaller than a group', sizeBytes: 3 * MiB, options: '-t ext4 -b 1024 -O ^has_journal' },
   { name: 'a last group of few blocks', sizeBytes: 2 * 8 * MiB + 300 * KiB, options: '-t ext4 -b 1024' },
 ]
+
+const TOGGLES = ['64bit', 'flex_bg', 'has_journal', 'inline_data', 'mmp', 'orphan_file', 'extent'] as const
+
+/** Any combination of what changes where things lie; mke2fs refuses some of them. */
+export const anyExt: fc.Arbitrary<ExtCase> = fc
+  .record({
+    blockBytes: fc.constantFrom(1024, 1024, 2048, 4096),
+    sizeBlocks: fc.integer({ min: 3000, max: 40_000 }),
+    tailBytes: fc.integer({ min: 0, max: 5000 }),
+    checksums: fc.constantFrom('metadata_csum', '^metadata_csum,uninit_bg', '^metadata_csum,^uninit_bg'),
+    copies: fc.constantFrom('sparse_super', '^sparse_super', 'sparse_super2'),
+    growth: fc.constantFrom('resize_inode', '^resize_inode', '^resize_inode,meta_bg'),
+    others: fc.subarray([
+      '64bit',
+      'flex_bg',
+      'has_journal',
+      'inline_data',
+      'mmp',
+      'orphan_file',
+      'extent',
+    ] as const),
+    clusterBlocks: fc.constantFrom(1, 1, 1, 2, 16),
+    groupBlocks: fc.constantFrom(undefined, 256, 512, 1000, 2048),
+    flexGroups: fc.constantFrom(undefined, 2, 8, 64),
+    inodes: fc.integer({ min: 200, max: 5000 }),
+    firstMetaGroup: fc.constantFrom('0', '0', '1'),
+  })
+  .map((o): ExtCase => {
+    const toggles = TOGGLES.map((name) => (o.others.includes(name) ? name : `^${name}`))
+    const features = [o.checksums, o.copies, o.growth, ...toggles]
+    const options = ['-t', 'ext4', '-b', o.blockBytes, '-N', o.inodes]
+    if (o.clusterBlocks > 1) {
+      features.push('bigalloc')
+      options.push('-C', o.clusterBlocks * o.blockBytes)
+    } else if (o.groupBlocks !== undefined) options.push('-g', o.groupBlocks)
+    if (o.flexGroups !== undefined && o.others.includes('flex_bg')) options.push('-G', o.flexGroups)
+    options.push('-O', features.join(','))
+    return {
+      name: options.join(' '),
+      options: options.join(' '),
+      sizeBytes: o.sizeBlocks * o.blockBytes + o.tailBytes,
+      variables: { MKE2FS_FIRST_META_BG: o.firstMetaGroup },
+    }
+  })
 
 /** Makes the filesystem, with the files of a folder in it. */
 export function formatExt(

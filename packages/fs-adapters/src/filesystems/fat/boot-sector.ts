@@ -13,6 +13,7 @@ const MAX_FAT32_CLUSTERS = 0x0ffffff5
 export interface FatGeometry {
   readonly type: 'fat12' | 'fat16' | 'fat32'
   readonly sizeBytes: number
+  readonly sectorBytes: number
   readonly clusterBytes: number
   readonly clusterCount: number
   /** Place of the first allocation table; the others follow. */
@@ -69,6 +70,7 @@ export function fatGeometry(head: Fields): FatGeometry | undefined {
   return {
     type,
     sizeBytes: sectors * sectorBytes,
+    sectorBytes,
     clusterBytes: clusterSectors * sectorBytes,
     clusterCount,
     tableStart: reservedSectors * sectorBytes,

@@ -54,7 +54,10 @@ async function survey(reader: VolumeReader, head: Fields, geometry: FatGeometry)
   const state = head.u8(geometry.type === 'fat32' ? 65 : 37)
   ensure((state & 1) === 0, 'not-clean', 'it is mounted or was not unmounted')
   ensure((state & 2) === 0, 'has-errors', 'it is marked as having errors')
-  if (geometry.type === 'fat32') assertFat32(head)
+  if (geometry.type === 'fat32') {
+    assertFat32(head)
+    await assertBackup(reader, head, geometry)
+  }
 
   const clusters = await readAllocation(reader, geometry)
   await referFromDirectories(reader, geometry, clusters)
@@ -74,6 +77,21 @@ function assertFat32(head: Fields): void {
   ensure(head.u16(42) === 0, 'unknown-feature', `version ${head.u16(42)} of FAT32 is not known`)
   // Only one of the tables is in use then, and the others may say anything.
   ensure((head.u16(40) & 0x80) === 0, 'unknown-feature', 'its allocation tables are not copies of each other')
+}
+
+/** FAT32 has a copy of its boot sector. What partitioning tools change in one of them does not matter here. */
+async function assertBackup(reader: VolumeReader, head: Fields, geometry: FatGeometry): Promise<void> {
+  const { sectorBytes, tableStart } = geometry
+  const at = head.u16(50) * sectorBytes
+  if (at === 0 || at >= tableStart) return // there is none
+  const backup = await reader.fields(at, 512)
+  const isSame = [
+    [11, 24],
+    [32, 50],
+  ].every(
+    ([from, to]) => Buffer.compare(head.bytes.subarray(from, to), backup.bytes.subarray(from, to)) === 0,
+  )
+  ensure(isSame, 'inconsistent', 'the boot sector and its copy differ')
 }
 
 /** FAT32 counts its free clusters in a sector of its own. */
