@@ -1,3 +1,12 @@
+export * from './filesystems/filesystem-map.ts'
+export { type ProbeOptions, probeFilesystem } from './filesystems/probe-filesystem.ts'
+export {
+  type ReadPolicy,
+  type UsedExtents,
+  type UsedExtentsOptions,
+  usedExtents,
+} from './filesystems/used-extents.ts'
+export { type SourceRange, type Volume, volumeOf } from './filesystems/volume.ts'
 export { Overlay, type OverlayOptions } from './overlay/overlay.ts'
 export { PinFile } from './pin/pin-file.ts'
 export { BlockDeviceSource, type BlockDeviceSourceOptions } from './sources/block-device-source.ts'
