@@ -83,6 +83,7 @@ export const COLLECTOR_MUTANTS: readonly Mutant[] = [
   {
     name: 'unseencopies',
     what: 'an index entry is taken for a copy, its pack unseen',
+    ground: { plot: 'damage' },
     edits: [{ file: 'prune/usage.js', find: 'if (!present) return RANK.absent;', replace: '' }],
   },
   {
@@ -224,11 +225,13 @@ export const COLLECTOR_MUTANTS: readonly Mutant[] = [
   {
     name: 'cutcopies',
     what: 'a copy in a pack that was cut counts like any other',
+    ground: { plot: 'damage' },
     edits: [{ file: 'prune/usage.js', find: 'if (!whole) return RANK.cut;', replace: '' }],
   },
   {
     name: 'nostop',
     what: 'a live chunk of which no copy is seen does not stop a collector',
+    ground: { plot: 'damage' },
     edits: [{ file: 'prune/usage.js', find: 'throw onMissing(first);', replace: 'continue;' }],
   },
 ]
