@@ -14,6 +14,7 @@ export const COLLECTOR_MUTANTS: readonly Mutant[] = [
   {
     name: 'nowait',
     what: 'sessions are neither waited for nor fenced',
+    ground: { scene: 'overtaken' },
     edits: [
       {
         file: PRUNE,
@@ -25,6 +26,7 @@ export const COLLECTOR_MUTANTS: readonly Mutant[] = [
   {
     name: 'earlysessions',
     what: 'sessions are listed before the mark is published',
+    ground: { scene: 'overtaken' },
     edits: [
       {
         file: PRUNE,
@@ -43,6 +45,7 @@ export const COLLECTOR_MUTANTS: readonly Mutant[] = [
   {
     name: 'earlysnapshots',
     what: 'snapshots are listed again before the wait is over',
+    ground: { scene: 'committing' },
     edits: [
       {
         file: PRUNE,
@@ -61,6 +64,7 @@ export const COLLECTOR_MUTANTS: readonly Mutant[] = [
   {
     name: 'onelook',
     what: 'snapshots are not listed again',
+    ground: { scene: 'committing' },
     edits: [
       {
         file: PRUNE,
@@ -72,6 +76,7 @@ export const COLLECTOR_MUTANTS: readonly Mutant[] = [
   {
     name: 'norescue',
     what: 'the last copy of a live chunk is neither rescued nor moved',
+    ground: { scene: 'committing' },
     edits: [
       {
         file: PREPARE,
@@ -131,6 +136,7 @@ export const COLLECTOR_MUTANTS: readonly Mutant[] = [
   {
     name: 'nosurvivors',
     what: 'a segment goes although some of its packs stay',
+    ground: { scene: 'collectors' },
     edits: [
       {
         file: PREPARE,
@@ -160,6 +166,7 @@ export const COLLECTOR_MUTANTS: readonly Mutant[] = [
   {
     name: 'earlydone',
     what: '`.done` comes before the removals',
+    ground: { scene: 'overtaken' },
     edits: [
       {
         file: REMOVAL,
@@ -172,6 +179,7 @@ export const COLLECTOR_MUTANTS: readonly Mutant[] = [
   {
     name: 'dropfence',
     what: 'fences are removed when a generation is done',
+    ground: { scene: 'zombie' },
     edits: [
       {
         file: REMOVAL,
@@ -225,7 +233,7 @@ export const COLLECTOR_MUTANTS: readonly Mutant[] = [
   {
     name: 'cutcopies',
     what: 'a copy in a pack that was cut counts like any other',
-    ground: { plot: 'damage' },
+    ground: { test: 'prune.test.js' },
     edits: [{ file: 'prune/usage.js', find: 'if (!whole) return RANK.cut;', replace: '' }],
   },
   {

@@ -1,7 +1,6 @@
 import type { Mutant } from './mutant.ts'
 
 const PACKS = 'repair/repair-packs.js'
-const INDEX = 'repair/repair-index.js'
 const SEGMENTS = 'repair/index-segments.js'
 
 /** The rules of repairs, each taken out. */
@@ -20,14 +19,14 @@ export const REPAIR_MUTANTS: readonly Mutant[] = [
   {
     name: 'earlyremoval',
     what: 'a repair removes segments before their replacement is durable',
-    ground: { sweep: 'repair index' },
+    ground: { test: 'repair.test.js' },
     edits: [
-      { file: INDEX, find: 'await this.#uploader?.finish();', replace: '' },
+      { file: PACKS, find: 'await uploader?.finish();', replace: '' },
       {
-        file: INDEX,
+        file: PACKS,
         find: 'await retireSegments(this.#context, ground, replaced, this.#signal);',
         replace:
-          'await retireSegments(this.#context, ground, replaced, this.#signal); await this.#uploader?.finish();',
+          'await retireSegments(this.#context, ground, replaced, this.#signal); await uploader?.finish();',
       },
     ],
   },
