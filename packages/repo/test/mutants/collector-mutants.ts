@@ -88,6 +88,7 @@ export const COLLECTOR_MUTANTS: readonly Mutant[] = [
   {
     name: 'unseencopies',
     what: 'an index entry is taken for a copy, its pack unseen',
+    isOpen: true,
     ground: { plot: 'damage' },
     edits: [{ file: 'prune/usage.js', find: 'if (!present) return RANK.absent;', replace: '' }],
   },
@@ -193,6 +194,7 @@ export const COLLECTOR_MUTANTS: readonly Mutant[] = [
   {
     name: 'unreadable',
     what: 'a snapshot that cannot be read is taken for absent',
+    ground: { test: 'prune.test.js' },
     edits: [
       {
         file: 'snapshots/snapshot-catalog.js',
@@ -204,11 +206,13 @@ export const COLLECTOR_MUTANTS: readonly Mutant[] = [
   {
     name: 'nosettlesweep',
     what: 'a sweep rests on snapshots, fences and tombstones that may not be durable',
+    isOpen: true,
     edits: [{ file: PRUNE, find: 'await this.#settle();', replace: '' }],
   },
   {
     name: 'futureclocks',
     what: 'a mark from a clock that is ahead keeps the dead alive',
+    isOpen: true,
     edits: [{ file: 'prune/writers.js', find: '|| before.sinceMillis > timeMillis', replace: '' }],
   },
   {
@@ -239,6 +243,7 @@ export const COLLECTOR_MUTANTS: readonly Mutant[] = [
   {
     name: 'nostop',
     what: 'a live chunk of which no copy is seen does not stop a collector',
+    isOpen: true,
     ground: { plot: 'damage' },
     edits: [{ file: 'prune/usage.js', find: 'throw onMissing(first);', replace: 'continue;' }],
   },

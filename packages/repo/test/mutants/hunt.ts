@@ -72,7 +72,9 @@ function jobsOn(ground: Exclude<Ground, { test: string }> | undefined, seeds: Se
 }
 
 async function runTest(copy: MutatedCopy, name: string): Promise<Found> {
-  const child = spawn(process.execPath, [copy.testFile(name)], { stdio: ['ignore', 'pipe', 'ignore'] })
+  // However slow the machine is, what counts is what goes wrong.
+  const env = { ...process.env, TAP_TIMEOUT: '3600' }
+  const child = spawn(process.execPath, [copy.testFile(name)], { env, stdio: ['ignore', 'pipe', 'ignore'] })
   let output = ''
   child.stdout.on('data', (piece) => {
     output += piece

@@ -33,6 +33,7 @@ export const REPAIR_MUTANTS: readonly Mutant[] = [
   {
     name: 'marklosses',
     what: 'a repair that a prune has ended marks what it misses as lost',
+    isOpen: true,
     edits: [
       {
         file: PACKS,
@@ -70,6 +71,7 @@ export const REPAIR_MUTANTS: readonly Mutant[] = [
   {
     name: 'nosettlepacks',
     what: 'a repair lists packs that may not be durable',
+    isOpen: true,
     edits: [
       {
         file: 'pack/list-packs.js',
@@ -81,6 +83,7 @@ export const REPAIR_MUTANTS: readonly Mutant[] = [
   {
     name: 'nosettleindex',
     what: 'a repair takes for done what an earlier one did not make durable',
+    isOpen: true,
     edits: [{ file: SEGMENTS, find: 'await settle(objects.store, INDEX_PREFIX, { signal });', replace: '' }],
   },
 ]
