@@ -6,10 +6,13 @@ import { CORPUS_DEFAULTS } from './corpus/make-corpus.ts'
 import { parseSize } from './corpus/sizes.ts'
 import { SCENARIO_IDS, SCENARIOS, type ScenarioId } from './scenarios/scenario.ts'
 
+/** What is measured: programs side by side, the parts of platter alone, or a snapshot as a live disk. */
+export type Suite = 'programs' | 'kernels' | 'live'
+
 /** What the command line asks for. */
 export interface BenchOptions {
   readonly help: boolean
-  readonly kernels: boolean
+  readonly suite: Suite
   readonly list: boolean
   readonly only?: readonly string[]
   readonly scenarios: ReadonlySet<ScenarioId>
@@ -31,6 +34,8 @@ export const HELP = `Measures platter and programs like it on the same disk imag
 
 Usage: npm run bench -- [options]
        npm run bench -- kernels      the parts of platter alone: chunkers, hash, codecs
+       npm run bench -- live [options]
+                                     a snapshot served as a disk: nbdcopy, random reads, qemu-img
 
   --only IDS           programs to run, by commas (all that are installed; --list shows them)
   --scenarios IDS      what to measure, by commas (all but check and sparse)
@@ -67,7 +72,7 @@ export function parseBenchOptions(args: readonly string[], env: NodeJS.ProcessEn
   return {
     help: values.help === true,
     list: values.list === true,
-    kernels: parseMode(positionals),
+    suite: parseSuite(positionals),
     ...(values.only === undefined ? {} : { only: values.only.split(',') }),
     scenarios: parseScenarios(values.scenarios),
     runs: parseCount(values.runs ?? (quick ? '1' : '3')),
@@ -106,10 +111,10 @@ const DEFAULT_SCENARIOS: readonly ScenarioId[] = SCENARIO_IDS.filter(
 )
 const MEMORY_SCENARIOS: readonly ScenarioId[] = ['first', 'readback', 'sparse']
 
-function parseMode(positionals: readonly string[]): boolean {
-  if (positionals.length === 0) return false
-  if (positionals.length === 1 && positionals[0] === 'kernels') return true
-  throw new RangeError(`"${positionals.join(' ')}" is no suite: leave it out, or write kernels.`)
+function parseSuite(positionals: readonly string[]): Suite {
+  const [name = 'programs', ...more] = positionals
+  if (more.length === 0 && (name === 'programs' || name === 'kernels' || name === 'live')) return name
+  throw new RangeError(`"${positionals.join(' ')}" is no suite: leave it out, or write kernels or live.`)
 }
 
 function parseScenarios(text: string | undefined): ReadonlySet<ScenarioId> {

@@ -1,6 +1,7 @@
 #!/usr/bin/env node
 import { HELP, parseBenchOptions } from './bench-options.ts'
 import { runKernels } from './kernels/run-kernels.ts'
+import { runLiveDisk } from './live-disk/run-live-disk.ts'
 import { allPeers } from './peers/index.ts'
 import { toMarkdown } from './report/markdown.ts'
 import { writeReport } from './report/write-report.ts'
@@ -21,7 +22,9 @@ async function main(): Promise<void> {
   const options = parseBenchOptions(process.argv.slice(2), process.env)
   if (options.help) console.log(HELP)
   else if (options.list) await listPeers(options.node24)
-  else if (options.kernels) console.log(await runKernels())
+  else if (options.suite === 'kernels') console.log(await runKernels())
+  else if (options.suite === 'live')
+    console.log(await runLiveDisk(options, (message) => console.error(message)))
   else {
     const results = await runBench(options, (message) => console.error(message), interruption.signal)
     await writeReport(results, options.outDir)

@@ -7,7 +7,10 @@ import { codecNamed } from './codec.ts'
 export interface PackedBlob {
   readonly storedBytes: number
   readonly rawBytes: number
-  unpack(): Uint8Array
+  /** As its codec wants it. */
+  readonly stored: Buffer
+  /** Decompresses `stored`, or a copy of it. */
+  unpack(stored: Buffer): Uint8Array
 }
 
 /** A worker's share of the packs of a repository without encryption: the blobs of one pack at a time. */
@@ -30,22 +33,26 @@ function blobsOf(pack: Buffer): PackedBlob[] {
     const offset = pack.readUInt32LE(at + 32)
     const storedBytes = pack.readUInt32LE(at + 36)
     const rawBytes = pack.readUInt32LE(at + 40)
+    const codec = pack[at + 44]!
     const stored = pack.subarray(offset, offset + storedBytes)
-    blobs.push({ storedBytes, rawBytes, unpack: unpackerOf(pack[at + 44]!, stored, rawBytes) })
+    blobs.push({ storedBytes, rawBytes, stored: inputOf(codec, stored, rawBytes), unpack: UNPACK[codec]! })
   }
   return blobs
 }
 
-function unpackerOf(codec: number, stored: Buffer, rawBytes: number): () => Uint8Array {
-  if (codec === 0) return () => stored
-  if (codec === 2) {
-    const zstd = codecNamed('zstd')
-    return () => zstd.decompress(stored)
-  }
-  const lz4 = codecNamed('lz4')
+const LZ4 = 1
+
+const UNPACK: readonly ((stored: Buffer) => Uint8Array)[] = [
+  (stored) => stored,
+  (stored) => codecNamed('lz4').decompress(stored),
+  (stored) => codecNamed('zstd').decompress(stored),
+]
+
+function inputOf(codec: number, stored: Buffer, rawBytes: number): Buffer {
+  if (codec !== LZ4) return stored
   // The library wants the length in front of the block.
   const prefixed = Buffer.alloc(4 + stored.length)
   prefixed.writeUInt32LE(rawBytes)
   stored.copy(prefixed, 4)
-  return () => lz4.decompress(prefixed)
+  return prefixed
 }

@@ -14,6 +14,7 @@ export async function findTool(name: string): Promise<string | undefined> {
 
 export interface ToolOptions {
   readonly env?: Readonly<Record<string, string>>
+  readonly cwd?: string
   readonly signal?: AbortSignal
 }
 
@@ -33,6 +34,7 @@ export function runTool(
     const child = spawn(program, args, {
       env: { ...process.env, LC_ALL: 'C', ...options.env },
       stdio: ['ignore', 'pipe', 'pipe'],
+      ...(options.cwd === undefined ? {} : { cwd: options.cwd }),
       ...(options.signal === undefined ? {} : { signal: options.signal }),
     })
     let stdout = ''

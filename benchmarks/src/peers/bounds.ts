@@ -30,14 +30,17 @@ export function boundOn(node: NodeRuntime, id: string): Peer {
 
 /**
  * What no check can undercut: decompressing and hashing every blob of the very packs that platter made of A, on all
- * cores. Reading them is not counted, nor is anything else that a check looks at.
+ * cores, and decrypting them before, if that is asked for. Reading them is not counted, nor is anything else that a
+ * check looks at.
  */
-export function checkBoundOn(node: NodeRuntime, id: string): Peer {
+export function checkBoundOn(node: NodeRuntime, id: string, decrypts: boolean): Peer {
   const platter = platterOn(node, 'platter', false)
+  const steps = decrypts ? 'AES-256-GCM, codec and BLAKE3' : 'codec and BLAKE3'
+  const module = decrypts ? 'decrypt-and-verify' : 'verify-only'
   return {
     id,
-    title: `bound of check: codec and BLAKE3 alone (Node ${node.major}, ${node.codec})`,
-    settings: `every blob of the packs of A, ${node.codec}, unencrypted`,
+    title: `bound of check: ${steps} alone (Node ${node.major}, ${node.codec})`,
+    settings: `every blob of the packs of A, ${node.codec}${decrypts ? ', decrypted first' : ''}`,
     readsHoles: false,
     scenarios: ['check'],
     version: platter.version,
@@ -46,7 +49,7 @@ export function checkBoundOn(node: NodeRuntime, id: string): Peer {
     backup: platter.backup,
     check: (site) => ({
       program: node.path,
-      args: [fileURLToPath(new URL('../bounds/verify-only.js', import.meta.url)), site.repo],
+      args: [fileURLToPath(new URL(`../bounds/${module}.js`, import.meta.url)), site.repo],
       stdout: { to: 'caller' },
       ownClock: true,
     }),

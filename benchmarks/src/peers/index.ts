@@ -29,7 +29,8 @@ export async function allPeers(node24?: string): Promise<Peer[]> {
     zstd,
     ...runtimes.flatMap(([node, suffix]) => [
       boundOn(node, `bound${suffix}`),
-      checkBoundOn(node, `bound-check${suffix}`),
+      checkBoundOn(node, `bound-check${suffix}`, false),
+      checkBoundOn(node, `bound-check-encrypted${suffix}`, true),
     ]),
     catImage,
     catData,

@@ -5,6 +5,7 @@ import { setTimeout as delay } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
 import { LocalStore } from '@platter/fs-adapters'
 import { test } from 'tap'
+import { bareNode } from './bare-node.ts'
 import { objectOf } from './race-objects.ts'
 import { raceProcesses } from './races.ts'
 
@@ -27,9 +28,7 @@ test('the same on a file system in memory', { skip: !existsSync(MEMORY) }, async
 test('a writer killed at any moment leaves whole objects or none', async (t) => {
   const path = t.testdir()
   for (let round = 0; round < 12; round++) {
-    const child = spawn(process.execPath, [WORKER, path, String(round), '1'], {
-      stdio: ['pipe', 'pipe', 'inherit'],
-    })
+    const child = spawn(...bareNode(WORKER, path, String(round), '1'), { stdio: ['pipe', 'pipe', 'inherit'] })
     child.stdin.on('error', () => {})
     await once(child.stdout, 'data')
     child.stdout.resume()

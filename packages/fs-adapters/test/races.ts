@@ -4,6 +4,7 @@ import { join } from 'node:path'
 import { createInterface, type Interface } from 'node:readline'
 import { fileURLToPath } from 'node:url'
 import { LocalStore } from '@platter/fs-adapters'
+import { bareNode } from './bare-node.ts'
 import { objectOf, type RaceResult } from './race-objects.ts'
 
 const WORKER = fileURLToPath(new URL('./race-worker.js', import.meta.url))
@@ -94,10 +95,10 @@ class RaceProcess {
   readonly #interface: Interface
 
   constructor(folder: string, worker: number, racers: number) {
-    const args = [WORKER, folder, String(worker), String(racers)]
+    const command = bareNode(WORKER, folder, String(worker), String(racers))
     // Enough threads that the calls of one process overlap too.
     const env = { ...process.env, UV_THREADPOOL_SIZE: '16' }
-    const child = spawn(process.execPath, args, { env, stdio: ['pipe', 'pipe', 'inherit'] })
+    const child = spawn(...command, { env, stdio: ['pipe', 'pipe', 'inherit'] })
     this.#child = child
     this.#interface = createInterface(child.stdout)
     this.#lines = this.#interface[Symbol.asyncIterator]()

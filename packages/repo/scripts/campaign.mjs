@@ -2,10 +2,12 @@
 //   npm run campaign -- kill [--rounds 1000] [--processes 4] [--seed TEXT] [--dir FOLDER]
 //   npm run campaign -- crowd [--minutes 10] [--seed TEXT] [--dir FOLDER]
 //   npm run campaign -- racers [--names 1000] [--dir FOLDER]
-import { mkdtempSync, rmSync } from 'node:fs'
+import { mkdirSync, mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join, resolve } from 'node:path'
 import { parseArgs } from 'node:util'
+import { LocalStore, MemoryStore } from '@platter/fs-adapters'
+import { storeConformance } from '@platter/fs-adapters/testing'
 import { raceProcesses } from '../../fs-adapters/dist-test/races.js'
 import { crowdCampaign } from '../dist-test/campaign/crowd-campaign.js'
 import { killCampaign } from '../dist-test/campaign/kill-campaign.js'
@@ -63,17 +65,26 @@ async function crowd() {
   print(report)
 }
 
-/** What is left of a race that fails stays. */
+/** Processes in a folder, and the calls of one process to a store of every kind. What is left of a race that fails stays. */
 async function racers() {
+  const names = Number(values.names)
   const folder = mkdtempSync(join(parent, 'races-'))
-  const report = await raceProcesses({
-    folder,
-    processes: 8,
-    racersPerProcess: 8,
-    names: Number(values.names),
-  })
+  const shared = join(folder, 'processes')
+  mkdirSync(shared)
+  print(await raceProcesses({ folder: shared, processes: 8, racersPerProcess: 8, names }))
+  await raceInOneProcess('LocalStore', () => LocalStore.create(join(folder, 'one')), names)
+  await raceInOneProcess('MemoryStore', async () => new MemoryStore(), names)
   rmSync(folder, { recursive: true })
-  print(report)
+}
+
+async function raceInOneProcess(kind, createStore, racedNames) {
+  const began = performance.now()
+  const cases = storeConformance(createStore, { racers: 64, racedNames })
+  await cases.find(({ name }) => name.includes('racers')).run()
+  const seconds = ((performance.now() - began) / 1000).toFixed(0)
+  console.log(
+    `${kind}, one process: 64 racers for each of ${racedNames} names, one winner each, ${seconds} s`,
+  )
 }
 
 function print(report) {

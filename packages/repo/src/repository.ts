@@ -42,6 +42,7 @@ import { diffTrees } from './diff/diff.ts'
 import { RESERVE_BYTES } from './format/limits.ts'
 import type { SealedStore } from './format/sealed-store.ts'
 import { Image, type ImageOptions } from './image/image.ts'
+import { WorkerDecoder } from './image/worker-decoder.ts'
 import type { ChunkIndex } from './index/chunk-index.ts'
 import { type LoadedIndex, loadChunkIndex } from './index/load-index.ts'
 import { RepositoryKeySlots } from './keys/repository-key-slots.ts'
@@ -60,6 +61,7 @@ import { onlyVolume } from './snapshots/only-volume.ts'
 import { SnapshotCatalog, type SnapshotFilter, writeTombstone } from './snapshots/snapshot-catalog.ts'
 import { repositoryStats } from './stats/stats.ts'
 import { VolumeTree } from './tree/volume-tree.ts'
+import { workerCount } from './workers/worker-pool.ts'
 
 /** One blob in so many is decompressed again before it is stored; costs about a hundredth of a first backup. */
 const VERIFIED_SAMPLE = 16
@@ -212,18 +214,16 @@ export class Repository implements AsyncDisposable {
   /**
    * Opens a snapshot's image for reading at any place.
    *
-   * @throws ERR_SNAPSHOT_NOT_FOUND, ERR_SNAPSHOT_AMBIGUOUS, ERR_CORRUPT_SNAPSHOT, ERR_CORRUPT_INDEX
+   * @throws ERR_INVALID_ARGUMENT, ERR_SNAPSHOT_NOT_FOUND, ERR_SNAPSHOT_AMBIGUOUS, ERR_CORRUPT_SNAPSHOT, ERR_CORRUPT_INDEX
    */
   async openImage(reference: string, options: ImageOptions = {}): Promise<Image> {
     const signal = this.#signal(options.signal)
+    const workers = workerCount(options.workers ?? 0)
     const snapshot = await this.snapshot(reference, { signal })
-    const reader = await this.#reader(signal)
-    return new Image(
-      snapshot,
-      new VolumeTree(reader, onlyVolume(snapshot), this.#config.regionBytes),
-      reader,
-      options,
-    )
+    const decoder = workers === 0 ? undefined : new WorkerDecoder(workers, this.#keys)
+    const reader = await this.#reader(signal, decoder)
+    const tree = new VolumeTree(reader, onlyVolume(snapshot), this.#config.regionBytes)
+    return new Image(snapshot, tree, reader, decoder, options)
   }
 
   /**
@@ -533,12 +533,12 @@ export class Repository implements AsyncDisposable {
     return signal === undefined ? closing : AbortSignal.any([signal, closing])
   }
 
-  async #reader(signal: AbortSignal): Promise<BlobReader> {
+  async #reader(signal: AbortSignal, decoder?: WorkerDecoder): Promise<BlobReader> {
     const index = await this.#chunkIndex(signal)
     this.#assertOpen()
     // Reloaded on behalf of many reads, so no one caller's signal may end it.
     const reload = (): Promise<ChunkIndex> => this.#chunkIndex(this.#closing.signal)
-    return new BlobReader(this.#store, index, this.#keys, reload)
+    return new BlobReader(this.#store, index, this.#keys, reload, decoder)
   }
 
   /** The whole index; read again when other segments are there than last time. */

@@ -1,3 +1,4 @@
+import { isDeepStrictEqual } from 'node:util'
 import {
   createHasher,
   encodeRecord,
@@ -20,12 +21,14 @@ import { decodeSnapshot, isFence } from '../dist/format/snapshot-record.js'
 import { decodeNode, encodeNode } from '../dist/format/tree-node.js'
 import { chunkIndexOf } from '../dist/index/chunk-index-builder.js'
 import { backUp, codeOfCall, diskImage, newRepository, noise, objectNames } from './adversity.ts'
+import { RECORD_KINDS } from './record-kinds.ts'
 
 const store = new MemoryStore()
 const SNAPSHOT = (await backUp(await newRepository(store), diskImage('fuzz'))).id
 const INDEX = (await objectNames(store, 'index/'))[0]!
 const PACK = (await objectNames(store, 'packs/'))[0]!
 const RUNS = 1500
+const ROUND_TRIPS = 300
 
 /** A change of a byte string: bits, bytes and numbers altered, pieces left out, put in or repeated. */
 interface Mutation {
@@ -73,15 +76,44 @@ function sealed(type: RecordType, name: string, payload: Uint8Array): Uint8Array
   return new Uint8Array(Buffer.concat(sealRecord(type, name, payload)))
 }
 
-const RECORDS: readonly [string, RecordType, string, (bytes: Uint8Array) => unknown][] = [
-  ['config', RECORD_TYPE.config, 'config', decodeConfig],
-  [
-    'snapshot',
-    RECORD_TYPE.snapshot,
-    `snapshots/${SNAPSHOT}`,
-    (bytes) => decodeSnapshot(SNAPSHOT, bytes, plainRecords),
-  ],
-  ['index segment', RECORD_TYPE.index, INDEX, (bytes) => useIndex(bytes)],
+/** A record by itself, and what reads it. */
+interface RecordCase {
+  readonly what: string
+  readonly type: RecordType
+  readonly name: string
+  readonly bytes: Uint8Array
+  readonly decode: (bytes: Uint8Array) => unknown
+}
+
+const RECORDS: readonly RecordCase[] = [
+  {
+    what: 'config',
+    type: RECORD_TYPE.config,
+    name: 'config',
+    bytes: await store.get('config'),
+    decode: decodeConfig,
+  },
+  {
+    what: 'snapshot',
+    type: RECORD_TYPE.snapshot,
+    name: `snapshots/${SNAPSHOT}`,
+    bytes: await store.get(`snapshots/${SNAPSHOT}`),
+    decode: (bytes) => decodeSnapshot(SNAPSHOT, bytes, plainRecords),
+  },
+  {
+    what: 'index segment',
+    type: RECORD_TYPE.index,
+    name: INDEX,
+    bytes: await store.get(INDEX),
+    decode: (bytes) => useIndex(bytes),
+  },
+  ...RECORD_KINDS.map(({ what, type, name, sample, encode, decode }) => ({
+    what,
+    type,
+    name,
+    bytes: encode(sample),
+    decode,
+  })),
 ]
 
 /** Decodes a segment and looks every entry up, as a restore does. */
@@ -141,9 +173,9 @@ test('an index segment whose ids do not ascend', async (t) => {
   )
 })
 
-for (const [what, type, name, decode] of RECORDS) {
-  test(`wrong content under a right checksum: ${what}`, { timeout: 60_000 }, async (t) => {
-    const payload = openRecord(type, name, await store.get(name))
+for (const { what, type, name, bytes: right, decode } of RECORDS) {
+  test(`wrong content under a right checksum: ${what}`, { timeout: 60_000 }, (t) => {
+    const payload = openRecord(type, name, right)
     t.equal(
       codeOfCall(() => decode(sealed(type, name, payload))),
       'success',
@@ -179,8 +211,43 @@ for (const [what, type, name, decode] of RECORDS) {
       codeOfCall(() => decode(sealed(type, `${name}x`, payload))),
       /^ERR_CORRUPT_/,
     )
+    t.end()
   })
 }
+
+for (const { what, type, name, sample, values, encode, decode } of RECORD_KINDS) {
+  test(`what is encoded is decoded: ${what}`, { timeout: 60_000 }, (t) => {
+    t.same(decode(encode(sample)), sample)
+    fc.assert(
+      fc.property(values, (value) => isDeepStrictEqual(decode(encode(value)), value)),
+      { numRuns: ROUND_TRIPS },
+    )
+    // Whatever is taken is something that could have been written.
+    const payload = openRecord(type, name, encode(sample))
+    fc.assert(
+      fc.property(mutations, (changes) => {
+        const bytes = sealed(type, name, mutated(payload, changes))
+        if (codeOfCall(() => decode(bytes)) !== 'success') return true
+        const value = decode(bytes)
+        return isDeepStrictEqual(decode(encode(value)), value)
+      }),
+      { numRuns: RUNS },
+    )
+    t.end()
+  })
+}
+
+test('records of prunes and repairs that say what cannot be', (t) => {
+  for (const { what, name, type, impossible, decode } of RECORD_KINDS) {
+    for (const [problem, payload] of Object.entries(impossible))
+      t.match(
+        codeOfCall(() => decode(sealed(type, name, encodeRecord(payload)))),
+        /^ERR_(CORRUPT_RECORD|UNSUPPORTED_VERSION)$/,
+        `${what}: ${problem}`,
+      )
+  }
+  t.end()
+})
 
 test('records that nest, repeat keys or promise much', (t) => {
   const name = `snapshots/${SNAPSHOT}`

@@ -6,8 +6,10 @@ import { join, relative, sep } from 'node:path'
 import { Readable } from 'node:stream'
 import * as zlib from 'node:zlib'
 import { LocalStore, MemorySource, MemoryStore, MemoryTarget, StreamSource } from '@platter/fs-adapters'
+import { FaultStore } from '@platter/fs-adapters/testing'
 import { type ChunkerSettings, Repository } from '@platter/repo'
 import { type Test, test } from 'tap'
+import { copyOf } from './adversity.ts'
 import { cutImage, type Range } from './format-doc/cutter.ts'
 import { hex, imageDigest, same } from './format-doc/primitives.ts'
 import { FormatReader } from './format-doc/reader.ts'
@@ -150,6 +152,105 @@ test('what repairs leave: marks, quarantine, and another index', async (t) => {
   for (const [i, image] of images.entries()) assertReads(t, healed, ids[i]!, image)
 })
 
+/** Packs that are needed in part and not at all, forgotten snapshots, and what writers left that died. */
+async function beforePrune(passphrase: string | undefined): Promise<{
+  readonly store: MemoryStore
+  readonly images: ReadonlyMap<string, Uint8Array>
+}> {
+  const store = new MemoryStore()
+  const protection = passphrase === undefined ? { crypto: 'none' as const } : { passphrase, kdf: KDF }
+  await Repository.init(store, {
+    ...protection,
+    chunker: CHUNKERS[0]!,
+    regionBytes: 64 * KIB,
+    packBytes: 256 * KIB,
+  })
+  const credentials = passphrase === undefined ? {} : { passphrase }
+  const repository = await Repository.open(store, credentials)
+  const backUp = async (image: Uint8Array, to = repository): Promise<string> =>
+    (await to.backup(new MemorySource(image), { name: 'image', workers: 0 })).id
+  const partly = await backUp(noise(200 * KIB, 1))
+  const images = new Map<string, Uint8Array>()
+  for (const image of [noise(200 * KIB, 1).subarray(0, 100 * KIB), noise(50 * KIB, 2)])
+    images.set(await backUp(image), image)
+  const garbage = await backUp(noise(60 * KIB, 3))
+  // One whose packs no segment lists, and one that another relies on.
+  for (const [changes, seed] of [
+    [2, 4],
+    [4, 5],
+  ] as const) {
+    const dying = new FaultStore(store)
+    dying.crashAt({ afterOperations: changes, counting: 'changes' })
+    await backUp(noise(40 * KIB, seed), await Repository.open(dying, credentials)).catch(() => {})
+  }
+  images.set(await backUp(noise(40 * KIB, 5)), noise(40 * KIB, 5))
+  for (const id of [partly, garbage]) await repository.forget(id)
+  return { store, images }
+}
+
+function packName(id: string): string {
+  return `packs/${id.slice(0, 2)}/${id}`
+}
+
+/** What stays when somebody does as the sweep says; without what only fenced sessions list, on which nobody may rely. */
+function swept(
+  objects: ReadonlyMap<string, Uint8Array>,
+  { collection }: FormatReader,
+): Map<string, Uint8Array> {
+  const { packs, segments } = collection.generations.at(-1)!.sweep!
+  const goes = new Set([...packs.map(packName), ...segments])
+  const isFenced = (name: string): boolean =>
+    name.startsWith('index/') && collection.standing(name.split('/')[1]!) === 'fenced'
+  return new Map([...objects].filter(([name]) => !goes.has(name) && !isFenced(name)))
+}
+
+for (const passphrase of [undefined, PASSPHRASE]) {
+  const what = passphrase === undefined ? '' : ', encrypted'
+  test(`a prune that ends anywhere: what there is, what may go, and all of it restores${what}`, async (t) => {
+    const { store, images } = await beforePrune(passphrase)
+    const credentials = passphrase === undefined ? {} : { passphrase }
+    const options = { patienceSeconds: 0, maxUnusedFraction: 0 }
+    const met = new Set<string>()
+    const step = passphrase === undefined ? 1 : 3
+    for (let changes = 0, isOver = false; !isOver; changes += step) {
+      const scratch = await copyOf(store)
+      const dying = new FaultStore(scratch)
+      dying.crashAt({ afterOperations: changes, counting: 'changes' })
+      await (await Repository.open(dying, credentials)).prune(undefined, options).catch(() => {})
+      isOver = !dying.crashed
+      const objects = await objectsOf(scratch)
+      const reader = new FormatReader(objects, passphrase)
+      const { collection } = reader
+      t.same([...collection.snapshots].sort(), [...images.keys()].sort(), `${changes} changes`)
+      for (const [id, image] of images) t.ok(same(reader.restore(id), image), 'restored bit for bit')
+
+      const repository = await Repository.open(scratch, credentials)
+      const { unfinished } = await repository.planPrune(options)
+      const newest = collection.generations.at(-1)
+      t.equal(unfinished, newest?.isDone === false ? newest.number : undefined)
+      if (newest?.sweep !== undefined) {
+        const left = new FormatReader(swept(objects, reader), passphrase)
+        for (const [id, image] of images) t.ok(same(left.restore(id), image), 'the sweep takes nothing of it')
+      }
+      if (newest?.isDone === false) {
+        await repository.prune(undefined, options)
+        const after = await objectsOf(scratch)
+        const { generations } = new FormatReader(after, passphrase).collection
+        const swept = generations.flatMap(({ sweep }) => sweep!.packs)
+        const gone = collection.condemned.filter((pack) => !after.has(packName(pack)))
+        t.ok(gone.length > 0)
+        t.same(
+          gone,
+          collection.condemned.filter((pack) => swept.includes(pack)),
+          'what goes is condemned',
+        )
+      } else t.same(collection.condemned, [])
+      met.add(newest === undefined ? 'none' : newest.isDone ? 'done' : newest.sweep ? 'sweep' : 'mark')
+    }
+    t.same(met, new Set(['none', 'mark', 'sweep', 'done']))
+  })
+}
+
 test('streams and worker threads give the same', async (t) => {
   const store = new MemoryStore()
   await Repository.init(store, { crypto: 'none', chunker: CHUNKERS[0]!, regionBytes: 256 * KIB })
@@ -275,19 +376,29 @@ test('objects in a folder are files of the same name; tombstones hide snapshots'
 for (const passphrase of [undefined, PASSPHRASE]) {
   const what = passphrase === undefined ? '' : ', encrypted'
   test(`the reader is no rubber stamp: a flipped bit in any object is found${what}`, async (t) => {
-    const store = new MemoryStore()
-    const sizes = { chunker: CHUNKERS[0]!, regionBytes: 64 * KIB }
-    const protection = passphrase === undefined ? { crypto: 'none' as const } : { passphrase, kdf: KDF }
-    await Repository.init(store, { ...protection, ...sizes })
+    const { store, images } = await beforePrune(passphrase)
     await using repository = await Repository.open(store, passphrase === undefined ? {} : { passphrase })
-    const { id } = await repository.backup(new MemorySource(noise(100_000, 3)), { name: 'x', workers: 0 })
+    await repository.prune(undefined, { patienceSeconds: 0, maxUnusedFraction: 0 })
+    // Leaves a session record.
+    await repository.backup(new MemorySource(new Uint8Array(0)), { name: 'empty', workers: 0 })
     const objects = await objectsOf(store)
-    new FormatReader(objects, passphrase).restore(id)
+    const readAll = (all: ReadonlyMap<string, Uint8Array>): void => {
+      const reader = new FormatReader(all, passphrase)
+      for (const id of images.keys()) reader.restore(id)
+    }
+    readAll(objects)
+    const kinds = new Set([...objects.keys()].map((name) => name.split('/')[0]))
+    for (const kind of ['gc', 'forget', 'sessions', 'index', 'packs', 'snapshots'])
+      t.ok(kinds.has(kind), kind)
+    // Of a snapshot that is forgotten, nobody reads more than the name.
+    for (const name of objects.keys())
+      if (objects.has(name.replace('snapshots/', 'forget/')) && name.startsWith('snapshots/'))
+        objects.delete(name)
     for (const [name, bytes] of objects) {
       const altered = bytes.slice()
       const at = Math.floor(altered.length / 2)
       altered[at] = altered[at]! ^ 1
-      t.throws(() => new FormatReader(new Map(objects).set(name, altered), passphrase).restore(id), name)
+      t.throws(() => readAll(new Map(objects).set(name, altered)), name)
     }
   })
 }

@@ -123,6 +123,35 @@ test('a tombstone that was not durable when a prune relied on it', async (t) => 
   await assertSound(t, new LocalStore(path), left, 'after the power cut')
 })
 
+test('an index segment that was not durable when a backup relied on it', async (t) => {
+  const image = noise('of two writers', 120_000)
+  const probe = new FaultFileSystem()
+  const folder = copyOfUsed()
+  probe.arm()
+  await backUp(await openWith(folder, probe), image, { name: 'probe' })
+  const syncs = probe.log.filter(({ call }) => call === 'sync').map(({ path }) => path.replace(folder, ''))
+  // Of the segment's own folder, and of the one above it, which is where that is entered.
+  const points = [...syncs.entries()].filter(([, path]) => /^\/index(\/[0-9a-f]{32})?$/.test(path))
+  t.same(new Set(points.map(([, path]) => path.split('/').length)), new Set([2, 3]), points.join(' '))
+  for (const [index, which] of points) {
+    const path = copyOfUsed()
+    const disk = new PowerCutFileSystem(`${path}.removed`)
+    // Its writer cannot sync anything from there on, and is gone then.
+    const fault = { call: 'sync', index, code: 'EIO', when: 'before', sticky: true } as const
+    const faulty = new FaultFileSystem(fault, undefined, disk)
+    const died = await openWith(path, faulty)
+    faulty.arm()
+    t.equal(await codeOf(backUp(died, image, { name: 'died' })), 'ERR_STORE_IO', which)
+    t.match(faulty.hit?.path, /\/index(\/|$)/)
+
+    const { id, stats } = await backUp(await openWith(path, disk), image, { name: 'relying' })
+    t.equal(stats.bytesNew, 0, 'it relies on what the dead writer listed')
+    await disk.cutPower()
+    const left = new Map([...USED.snapshots, [id, image] as const])
+    await assertSound(t, new LocalStore(path), left, `after the power cut, ${which}`)
+  }
+})
+
 /** Fills a store to its last byte, prunes it, and says what came of it. */
 async function pruneWhenFull(
   t: Test,

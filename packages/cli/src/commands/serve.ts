@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto'
 import { readFile } from 'node:fs/promises'
-import { tmpdir } from 'node:os'
+import { availableParallelism, tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { type BlockImage, PlatterError } from '@platter/core'
 import { Overlay } from '@platter/fs-adapters'
@@ -23,6 +23,8 @@ import type { CommandIo } from '../io.ts'
 import { KEY_OPTIONS } from '../repository/credentials.ts'
 import { openRepository } from '../repository/open-repository.ts'
 
+/** Clients need cores as well, and a few threads decode more than a socket carries. */
+const MAX_DECODING_WORKERS = 4
 const DEFAULT_CACHE_BYTES = 256 * 1024 * 1024
 
 export const serve: Command = {
@@ -58,7 +60,8 @@ export const serve: Command = {
     await using repository = await openRepository(repositoryPath, call)
     const snapshot = await repository.snapshot(reference)
     const address = addressOf(options, io, snapshot)
-    await using image = await repository.openImage(snapshot.id, { cacheBytes, signal: io.signal })
+    const settings = { cacheBytes, workers: decodingWorkers(), ...options.workers(), signal: io.signal }
+    await using image = await repository.openImage(snapshot.id, settings)
     const overlayPath = options.text('overlay')
     await using overlay =
       overlayPath === undefined ? undefined : await Overlay.open(overlayPath, image, { base: snapshot.id })
@@ -158,4 +161,8 @@ function interruption(signal: AbortSignal): Promise<void> {
       resolve()
     })
   })
+}
+
+function decodingWorkers(): number {
+  return Math.min(availableParallelism(), MAX_DECODING_WORKERS)
 }

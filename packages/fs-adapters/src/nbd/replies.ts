@@ -10,8 +10,8 @@ const ZEROS: Buffer = Buffer.alloc(HOLE_BYTES)
 export interface Reply {
   /** Done, and nothing to say. */
   done(): Promise<void>
-  /** What was read. With `whole` it goes in one piece. */
-  data(offset: number, data: Buffer, whole: boolean): Promise<void>
+  /** What was read. With `whole` it goes in one piece. `onSent` is called when the data is not needed any more. */
+  data(offset: number, data: Buffer, whole: boolean, onSent: () => void): Promise<void>
   /** Payloads about block status, one for each context. */
   statuses(payloads: readonly Uint8Array[]): Promise<void>
   error(errno: number, message: string): Promise<void>
@@ -31,8 +31,8 @@ export class SimpleReply implements Reply {
     await this.#bytes.write([this.#header(0)])
   }
 
-  async data(_offset: number, data: Buffer): Promise<void> {
-    await this.#bytes.write([this.#header(0), data])
+  async data(_offset: number, data: Buffer, _whole: boolean, onSent: () => void): Promise<void> {
+    await this.#bytes.write([this.#header(0), data], onSent)
   }
 
   async statuses(): Promise<void> {
@@ -67,7 +67,7 @@ export class StructuredReply implements Reply {
     await this.#bytes.write(this.#chunk(CHUNK.none, true, []))
   }
 
-  async data(offset: number, data: Buffer, whole: boolean): Promise<void> {
+  async data(offset: number, data: Buffer, whole: boolean, onSent: () => void): Promise<void> {
     const parts: Uint8Array[] = []
     const pieces = whole ? [{ from: 0, to: data.length, zero: false }] : splitAtZeros(data)
     for (const [i, { from, to, zero }] of pieces.entries()) {
@@ -82,7 +82,7 @@ export class StructuredReply implements Reply {
       )
     }
     if (parts.length === 0) return await this.done()
-    await this.#bytes.write(parts)
+    await this.#bytes.write(parts, onSent)
   }
 
   async statuses(payloads: readonly Uint8Array[]): Promise<void> {

@@ -51,12 +51,17 @@ export class SocketBytes {
     return true
   }
 
-  /** Queues parts as one piece. Resolves when more may be written; what the other end never takes is dropped. */
-  async write(parts: readonly Uint8Array[]): Promise<void> {
+  /**
+   * Queues parts as one piece. Resolves when more may be written; what the other end never takes is dropped.
+   * `onSent` is called when the parts were handed to the system, and may be changed.
+   */
+  async write(parts: readonly Uint8Array[], onSent?: () => void): Promise<void> {
     if (this.#failure !== undefined || !this.socket.writable) return
     this.socket.cork()
     let room = true
-    for (const part of parts) room = this.socket.write(part)
+    const last = parts.length - 1
+    for (const [i, part] of parts.entries())
+      room = this.socket.write(part, i === last ? (error) => error ?? onSent?.() : undefined)
     this.socket.uncork()
     if (!room) await this.#drain()
   }

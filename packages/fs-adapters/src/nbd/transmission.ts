@@ -5,10 +5,13 @@ import type { NbdExport } from './nbd-export.ts'
 import type { Agreement } from './negotiation.ts'
 import { type Reply, SimpleReply, StructuredReply } from './replies.ts'
 import type { SocketBytes } from './socket-bytes.ts'
+import { SpareMemory } from './spare-memory.ts'
 import { COMMAND, COMMAND_FLAG, ERRNO, MAX_PAYLOAD_BYTES, REQUEST_BYTES, REQUEST_MAGIC } from './wire.ts'
 
 /** Requests of one client that are worked on at once. */
 const MAX_IN_FLIGHT = 32
+/** Memory of answered reads that a connection keeps for the next ones. */
+const MAX_SPARE_BYTES = 8 * 1024 * 1024
 
 /** What a connection needs of its server. */
 export interface TransmissionContext {
@@ -35,6 +38,7 @@ export class Transmission {
   readonly #agreement: Agreement
   readonly #context: TransmissionContext
   readonly #inFlight = new Set<Promise<void>>()
+  readonly #spare = new SpareMemory(MAX_SPARE_BYTES)
 
   constructor(bytes: SocketBytes, offered: NbdExport, agreement: Agreement, context: TransmissionContext) {
     this.#bytes = bytes
@@ -154,11 +158,12 @@ export class Transmission {
     const { image } = this.#export
     const { signal } = this.#context
     const whole = !this.#agreement.structured || (flags & COMMAND_FLAG.df) !== 0
-    const data = Buffer.allocUnsafeSlow(length)
+    const memory = this.#spare.take(length)
+    const data = memory.subarray(0, length)
     const got = await image.readInto(offset, data, { signal })
     if (got !== length)
       throw new PlatterError('ERR_INTERNAL', `An image gave ${got} of ${length} bytes at ${offset}.`)
-    await reply.data(offset, data, whole)
+    await reply.data(offset, data, whole, () => this.#spare.give(memory))
   }
 
   async #blockStatus({ flags, offset, length, reply }: Request): Promise<void> {

@@ -14,6 +14,11 @@ export class ChunkCache {
     return this.#bytes
   }
 
+  /** Whether a chunk is there, or on its way. */
+  has(key: string): boolean {
+    return this.#chunks.has(key)
+  }
+
   /** The chunk, from the cache or by `load`, which is called once however many ask at the same time. */
   async get(key: string, sizeBytes: number, load: () => Promise<Uint8Array>): Promise<Uint8Array> {
     const cached = this.#chunks.get(key)

@@ -5,17 +5,23 @@ import { RUN, type TreeNode } from '../format/tree-node.ts'
 import type { BlobReader } from '../pack/blob-reader.ts'
 import { idAt, type VolumeTree } from '../tree/volume-tree.ts'
 import { ChunkCache } from './chunk-cache.ts'
+import type { WorkerDecoder } from './worker-decoder.ts'
 
 /** Options of {@link Repository.openImage}. */
 export interface ImageOptions {
   /** Bound on the plaintext kept in memory. Default 64 MiB. */
   readonly cacheBytes?: number
+  /** Threads that decode what is read. Default 0: the calling thread does. They end when the image is closed. */
+  readonly workers?: number
   readonly signal?: AbortSignal
 }
 
 const DEFAULT_CACHE_BYTES = 64 * 1024 * 1024
 /** Leaves kept in memory; one describes a region. */
 const MAX_LEAVES = 64
+/** Plaintext that is read at once where somebody reads on; at most so much, and at most a share of the cache. */
+const MAX_AHEAD_BYTES = 4 * 1024 * 1024
+const AHEAD_SHARE = 1 / 8
 
 interface Leaf {
   readonly node: TreeNode
@@ -34,17 +40,28 @@ export class Image implements BlockImage, AsyncDisposable {
   readonly sizeBytes: number
   readonly #tree: VolumeTree
   readonly #reader: BlobReader
+  readonly #decoder: WorkerDecoder | undefined
   readonly #chunks: ChunkCache
+  readonly #aheadBytes: number
   readonly #leaves = new Map<number, Promise<Leaf | undefined>>()
   #closed = false
 
   /** Use {@link Repository.openImage}. */
-  constructor(snapshot: Snapshot, tree: VolumeTree, reader: BlobReader, options: ImageOptions) {
+  constructor(
+    snapshot: Snapshot,
+    tree: VolumeTree,
+    reader: BlobReader,
+    decoder: WorkerDecoder | undefined,
+    options: ImageOptions,
+  ) {
     this.snapshot = snapshot
     this.sizeBytes = tree.sizeBytes
     this.#tree = tree
     this.#reader = reader
-    this.#chunks = new ChunkCache(options.cacheBytes ?? DEFAULT_CACHE_BYTES)
+    this.#decoder = decoder
+    const cacheBytes = options.cacheBytes ?? DEFAULT_CACHE_BYTES
+    this.#chunks = new ChunkCache(cacheBytes)
+    this.#aheadBytes = Math.min(MAX_AHEAD_BYTES, cacheBytes * AHEAD_SHARE)
   }
 
   /**
@@ -100,10 +117,11 @@ export class Image implements BlockImage, AsyncDisposable {
     if (pending !== undefined) yield pending
   }
 
-  /** Frees the caches. Calling it twice is harmless. */
+  /** Frees the caches and ends the workers. Calling it twice is harmless. */
   async close(): Promise<void> {
     this.#closed = true
     this.#leaves.clear()
+    await this.#decoder?.close()
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -149,18 +167,20 @@ export class Image implements BlockImage, AsyncDisposable {
       const to = Math.min(end, leaf.starts[run + 1]!)
       const part = into.subarray(from - start, to - start)
       if (leaf.node.kinds[run] === RUN.stored)
-        copies.push(this.#copyChunk(leaf, run, from - leaf.starts[run]!, part))
+        copies.push(this.#copyChunk(region, leaf, run, from - leaf.starts[run]!, part))
       else part.fill(0)
       if (run + 1 >= leaf.starts.length - 1) break
     }
     await Promise.all(copies)
   }
 
-  async #copyChunk(leaf: Leaf, run: number, from: number, into: Uint8Array): Promise<void> {
-    const id = idAt(leaf.node.ids, leaf.stored[run]!)
+  async #copyChunk(region: number, leaf: Leaf, run: number, from: number, into: Uint8Array): Promise<void> {
     const length = leaf.node.spans[run]!
-    const key = Buffer.from(id).toString('latin1')
-    const chunk = await this.#chunks.get(key, length, () => this.#reader.read(id, BLOB_TYPE.chunk))
+    const key = keyOf(leaf, run)
+    if (!this.#chunks.has(key) && (await this.#isReadOn(region, leaf, run))) this.#readAhead(leaf, run)
+    const chunk = await this.#chunks.get(key, length, () =>
+      this.#reader.read(idOf(leaf, run), BLOB_TYPE.chunk),
+    )
     if (chunk.length !== length) {
       throw new PlatterError(
         'ERR_CORRUPT_NODE',
@@ -168,6 +188,41 @@ export class Image implements BlockImage, AsyncDisposable {
       )
     }
     into.set(chunk.subarray(from, from + into.length))
+  }
+
+  /** Whether what lies before a chunk was read lately, as it is when somebody reads on. */
+  async #isReadOn(region: number, leaf: Leaf, run: number): Promise<boolean> {
+    const before = lastStored(leaf, run)
+    if (before >= 0) return this.#chunks.has(keyOf(leaf, before))
+    const left = await this.#leaves.get(region - 1)
+    const last = left === undefined ? -1 : lastStored(left, left.node.kinds.length)
+    return last >= 0 && this.#chunks.has(keyOf(left!, last))
+  }
+
+  /** Takes this chunk and those behind it into the cache, neighbours in a pack with one read. */
+  #readAhead(leaf: Leaf, first: number): void {
+    const runs: number[] = []
+    let bytes = 0
+    for (let run = first; run < leaf.node.kinds.length && bytes < this.#aheadBytes; run++) {
+      if (leaf.node.kinds[run] !== RUN.stored || this.#chunks.has(keyOf(leaf, run))) continue
+      bytes += leaf.node.spans[run]!
+      runs.push(run)
+    }
+    if (runs.length < 2) return
+    const ids = runs.map((run) => idOf(leaf, run))
+    const plains = this.#reader.readMany(ids, BLOB_TYPE.chunk)
+    for (const [number, run] of runs.entries()) {
+      const load = async (): Promise<Uint8Array> => {
+        // One that cannot be read must not keep its neighbours from those who want them.
+        const plain = await plains.then(
+          (all) => all[number]!,
+          () => this.#reader.read(ids[number]!, BLOB_TYPE.chunk),
+        )
+        // What is not compressed is a part of all that was read.
+        return plain.byteLength < plain.buffer.byteLength ? plain.slice() : plain
+      }
+      this.#chunks.get(keyOf(leaf, run), leaf.node.spans[run]!, load).catch(ignore)
+    }
   }
 
   async #leaf(region: number): Promise<Leaf | undefined> {
@@ -204,6 +259,24 @@ function clipped(extent: Extent, from: number, to: number): Extent | undefined {
   const end = Math.min(to, extent.offset + extent.length)
   return offset < end ? { ...extent, offset, length: end - offset } : undefined
 }
+
+function idOf(leaf: Leaf, run: number): Uint8Array {
+  return idAt(leaf.node.ids, leaf.stored[run]!)
+}
+
+function keyOf(leaf: Leaf, run: number): string {
+  return Buffer.from(idOf(leaf, run)).toString('latin1')
+}
+
+/** The last stored run before a run; -1 if there is none. */
+function lastStored(leaf: Leaf, before: number): number {
+  let run = before - 1
+  while (run >= 0 && leaf.stored[run]! < 0) run--
+  return run
+}
+
+/** Whoever wants the chunk is told why it cannot be read. */
+function ignore(): void {}
 
 function prepared(node: TreeNode): Leaf {
   const starts = new Float64Array(node.kinds.length + 1)

@@ -5,6 +5,7 @@ import { BLOB_TYPE, type BlobEntry, type BlobType } from '../format/blob-entry.t
 import { packName } from '../format/object-names.ts'
 import type { BlobLocation, ChunkIndex } from '../index/chunk-index.ts'
 import { BlobOpener, type OpenedBlob } from './blob-opener.ts'
+import type { FetchedBlob } from './fetched-blob.ts'
 import { readPackRange } from './read-pack-range.ts'
 
 /** Reads under way at once when many blobs are read. */
@@ -22,6 +23,15 @@ type Open<Opened> = (
   hasher: Hasher,
 ) => Opened | undefined
 
+/** Decodes chunks elsewhere than in the calling thread. */
+export interface BlobDecoder {
+  /**
+   * Plaintexts of chunks, each checked against its id and in memory of its own; undefined where one is damaged. The
+   * memory of what is sealed goes with them.
+   */
+  decode(blobs: readonly FetchedBlob[]): Promise<readonly (Uint8Array | undefined)[]>
+}
+
 /**
  * Reads single blobs and checks each against its id. For bulk reading see the restore.
  *
@@ -33,19 +43,25 @@ export class BlobReader {
   readonly #nodeHasher: Hasher
   readonly #opener: BlobOpener
   readonly #loadIndex: (() => Promise<ChunkIndex>) | undefined
+  readonly #decoder: BlobDecoder | undefined
   #index: ChunkIndex
   #loading: Promise<ChunkIndex> | undefined
 
-  /** @param loadIndex reads the index anew; without it, the one given is all there is. */
+  /**
+   * @param loadIndex reads the index anew; without it, the one given is all there is.
+   * @param decoder decodes chunks; without it, that is done here.
+   */
   constructor(
     store: ReadableStore,
     index: ChunkIndex,
     keys: RepositoryKeys,
     loadIndex?: () => Promise<ChunkIndex>,
+    decoder?: BlobDecoder,
   ) {
     this.#store = store
     this.#index = index
     this.#loadIndex = loadIndex
+    this.#decoder = decoder
     this.#chunkHasher = createHasher(keys.chunkId)
     this.#nodeHasher = createHasher(keys.nodeId)
     this.#opener = new BlobOpener(keys.pack)
@@ -62,7 +78,9 @@ export class BlobReader {
    * @throws ERR_CHUNK_MISSING, ERR_CORRUPT_BLOB, and what the store throws.
    */
   async read(id: Uint8Array, type: BlobType, signal?: AbortSignal): Promise<Uint8Array> {
-    return await this.#read(id, type, signal, (...blob) => this.#opener.open(...blob))
+    if (this.#decoder !== undefined && type === BLOB_TYPE.chunk)
+      return (await this.readMany([id], type, signal))[0]!
+    return await this.#readHere(id, type, signal)
   }
 
   /** Like `read`, with what the codec made beside the plaintext: for storing the blob in another pack. */
@@ -81,7 +99,6 @@ export class BlobReader {
     signal?: AbortSignal,
   ): Promise<readonly Uint8Array[]> {
     const index = this.#index
-    const open: Open<Uint8Array> = (...blob) => this.#opener.open(...blob)
     const plains = new Array<Uint8Array>(ids.length)
     const alone: number[] = []
     const found: { readonly number: number; readonly place: BlobLocation }[] = []
@@ -98,20 +115,26 @@ export class BlobReader {
       try {
         const options = signal === undefined ? {} : { signal }
         const bytes = await readPackRange(this.#store, name, first.offset, length, options)
-        for (const { number, place } of run) {
+        const blobs = run.map(({ number, place }) => {
           const from = place.offset - first.offset
           const sealed = bytes.subarray(from, from + place.storedBytes)
-          plains[number] = this.#openAt(index, ids[number]!, type, place, sealed, open)
+          return { ...place, id: ids[number]!, sealed, packSalt: index.packs[place.pack]!.salt }
+        })
+        const opened = await this.#open(blobs, type)
+        for (const [i, { number, place }] of run.entries()) {
+          const plain = opened[i]
+          if (plain === undefined) throw corruptBlob(ids[number]!, name, place.offset)
+          plains[number] = plain
         }
       } catch (error) {
         if (!isMissing(error) && !(error instanceof PlatterError && /^ERR_CORRUPT_/.test(error.code)))
           throw error
         // One by one there are other copies, and an error that says which blob it is.
-        for (const { number } of run) plains[number] = await this.read(ids[number]!, type, signal)
+        for (const { number } of run) plains[number] = await this.#readHere(ids[number]!, type, signal)
       }
     }
     for await (const _ of mapConcurrently(runsOf(found), CONCURRENCY, readRun));
-    for (const number of alone) plains[number] = await this.read(ids[number]!, type, signal)
+    for (const number of alone) plains[number] = await this.#readHere(ids[number]!, type, signal)
     return plains
   }
 
@@ -129,6 +152,27 @@ export class BlobReader {
       this.#index = await this.#loading
     }
     return this.#index !== seen
+  }
+
+  /** Plaintexts of blobs that were fetched; undefined where one is damaged, or of another type. */
+  async #open(blobs: readonly FetchedBlob[], type: BlobType): Promise<readonly (Uint8Array | undefined)[]> {
+    if (this.#decoder !== undefined && type === BLOB_TYPE.chunk) {
+      if (blobs.some((blob) => blob.type !== type)) return blobs.map(() => undefined)
+      return await this.#decoder.decode(blobs)
+    }
+    const hasher = this.#hasherOf(type)
+    return blobs.map(({ packSalt, sealed, ...entry }) =>
+      entry.type === type ? this.#opener.open(entry, packSalt, sealed!, hasher) : undefined,
+    )
+  }
+
+  /** Reads and decodes a blob in this thread, from whichever pack has an intact copy. */
+  async #readHere(id: Uint8Array, type: BlobType, signal: AbortSignal | undefined): Promise<Uint8Array> {
+    return await this.#read(id, type, signal, (...blob) => this.#opener.open(...blob))
+  }
+
+  #hasherOf(type: BlobType): Hasher {
+    return type === BLOB_TYPE.chunk ? this.#chunkHasher : this.#nodeHasher
   }
 
   async #read<Opened>(
@@ -196,8 +240,8 @@ export class BlobReader {
     open: Open<Opened>,
   ): Opened {
     const pack = index.packs[place.pack]!
-    const hasher = type === BLOB_TYPE.chunk ? this.#chunkHasher : this.#nodeHasher
-    const opened = place.type === type ? open({ ...place, id }, pack.salt, sealed, hasher) : undefined
+    const opened =
+      place.type === type ? open({ ...place, id }, pack.salt, sealed, this.#hasherOf(type)) : undefined
     if (opened === undefined) throw corruptBlob(id, packName(pack.id), place.offset)
     return opened
   }

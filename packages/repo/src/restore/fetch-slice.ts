@@ -5,9 +5,10 @@ import { packName } from '../format/object-names.ts'
 import { RUN, type TreeNode } from '../format/tree-node.ts'
 import type { BlobLocation, ChunkIndex } from '../index/chunk-index.ts'
 import { missingBlob } from '../pack/blob-reader.ts'
+import type { FetchedBlob } from '../pack/fetched-blob.ts'
 import { readPackRange } from '../pack/read-pack-range.ts'
 import { idAt } from '../tree/volume-tree.ts'
-import type { FetchedBlob, RunAction } from './restore-protocol.ts'
+import type { RunAction } from './restore-protocol.ts'
 import type { RegionSlice } from './slice-region.ts'
 
 /** Blobs closer together than this are fetched in one read. */

@@ -1,6 +1,6 @@
 import type { TransportedError } from '@platter/core'
 import type { RepositoryKeys } from '../config/repository-keys.ts'
-import type { BlobEntry } from '../format/blob-entry.ts'
+import type { FetchedBlob } from '../pack/fetched-blob.ts'
 
 /** What a restore worker is started with. */
 export interface RestoreWorkerData {
@@ -14,14 +14,6 @@ export interface RestoreWorkerData {
   readonly maxPieces: number
   /** Whether what is restored is digested, for the check of the whole image. */
   readonly digest: boolean
-}
-
-/** A stored blob in memory. */
-export interface FetchedBlob extends BlobEntry {
-  /** Sealed bytes: a view of a buffer that came along. Absent when they could not be read. */
-  readonly sealed: Uint8Array | undefined
-  /** Salt of the pack it came from. */
-  readonly packSalt: Uint8Array
 }
 
 /** What to do with a run of a slice. */

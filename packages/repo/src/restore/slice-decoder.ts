@@ -10,9 +10,10 @@ import {
 import type { RepositoryKeys } from '../config/repository-keys.ts'
 import { BLOCK_BYTES } from '../format/limits.ts'
 import { BlobOpener } from '../pack/blob-opener.ts'
+import type { FetchedBlob } from '../pack/fetched-blob.ts'
 import { DIGEST_BYTES } from '../tree/region-digest.ts'
 import type { PieceOutput } from './piece-output.ts'
-import type { FetchedBlob, RestoreTask } from './restore-protocol.ts'
+import type { RestoreTask } from './restore-protocol.ts'
 
 /** Restored bytes are written and digested in windows of this size. */
 export const WINDOW_BYTES: number = 1024 * 1024

@@ -2,6 +2,7 @@ import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { createInterface } from 'node:readline'
 import { fileURLToPath } from 'node:url'
+import { bareNode } from '../bare-node.ts'
 import type { ChildSettings } from './child-settings.ts'
 import type { Job, JournalEntry } from './journal.ts'
 
@@ -25,7 +26,7 @@ export class CampaignProcess {
   constructor(settings: ChildSettings, onEntry: (entry: JournalEntry) => void) {
     this.job = settings.job
     this.#onEntry = onEntry
-    const child = spawn(process.execPath, [CHILD, JSON.stringify(settings)])
+    const child = spawn(...bareNode(CHILD, JSON.stringify(settings)), { stdio: 'pipe' })
     this.#child = child
     // Gone before it could be told to go: that it was killed is known from elsewhere.
     child.stdin.on('error', () => {})

@@ -1,6 +1,7 @@
 // A reader of repositories written from docs/format.md alone: it checks and recomputes whatever the document defines.
 import assert from 'node:assert/strict'
 import * as zlib from 'node:zlib'
+import { Collection } from './collection.ts'
 import { openSlot, PackSeal, Records } from './encryption.ts'
 import { lz4WithPrefix, messagePack } from './libraries.ts'
 import {
@@ -82,6 +83,8 @@ export class FormatReader {
   readonly codecs = new Set<number>()
   /** Levels of nodes read. */
   readonly levels = new Set<number>()
+  /** Sessions, what is forgotten, and what a prune has come to. */
+  readonly collection: Collection
   readonly #objects: ReadonlyMap<string, Uint8Array>
   readonly #records: Records
   readonly #places = new Map<string, Place>()
@@ -97,13 +100,15 @@ export class FormatReader {
     this.config = passphrase === undefined ? readable : this.#openConfig(readable, passphrase)
     this.keys = deriveKeys(this.config.secret, this.config.id)
     this.#records = new Records(passphrase === undefined ? undefined : this.keys.metadata)
-    for (const name of this.#names('sessions/')) this.#session(name)
+    this.collection = new Collection(objects, this.#records)
     const inPacks = this.#names('packs/')
       .filter((name) => !this.#isQuarantined(name))
       .flatMap((name) => this.#directory(name))
     const inIndex = this.#names('index/').flatMap((name) => this.#segment(name))
     const known = new Set(inPacks.map((place) => JSON.stringify(place)))
     for (const place of inIndex) {
+      // A place counts only if its pack is there.
+      if (!objects.has(place.pack)) continue
       assert.ok(known.has(JSON.stringify(place)), 'the index says what the directories say')
       this.#places.set(place.id, place)
     }
@@ -126,11 +131,9 @@ export class FormatReader {
 
   /** Snapshots that are not forgotten, by id. */
   snapshots(): Map<string, SnapshotRecord> {
-    const forgotten = new Set(this.#names('forget/').map((name) => this.#tombstone(name)))
     const records = new Map<string, SnapshotRecord>()
-    for (const name of this.#names('snapshots/')) {
-      const id = name.slice('snapshots/'.length)
-      if (forgotten.has(id)) continue
+    for (const id of this.collection.snapshots) {
+      const name = `snapshots/${id}`
       const record = messagePack.unpack(this.#records.open(name, 4, this.#object(name))) as SnapshotRecord
       assert.equal(record.version, 1)
       assert.deepEqual(record.requiredFeatures, [])
@@ -281,7 +284,7 @@ export class FormatReader {
       const id = hex(row.subarray(0, 32))
       const pack = `packs/${id.slice(0, 2)}/${id}`
       const counts = Buffer.from(row.subarray(64))
-      assert.equal(counts.readUInt32LE(0), this.#object(pack).length)
+      assert.equal(counts.readUInt32LE(0), this.#objects.get(pack)?.length ?? counts.readUInt32LE(0))
       return { pack, salt: row.subarray(32, 64), entryCount: counts.readUInt32LE(4) }
     })
     const ids = slices(payload.subarray(idsAt, numbersAt), 32)
@@ -320,14 +323,6 @@ export class FormatReader {
     return place
   }
 
-  #session(name: string): void {
-    const record = messagePack.unpack(this.#records.open(name, 2, this.#object(name)))
-    const { time, ended, ...rest } = record as { readonly time?: number; readonly ended?: boolean }
-    assert.ok(time === undefined || Number.isSafeInteger(time))
-    assert.equal(ended, name.endsWith('/999999') ? true : undefined)
-    assert.deepEqual(rest, { version: 1, generation: 0 })
-  }
-
   /** Section 16: the ranges that the newest mark of each snapshot lists. */
   damage(): Map<string, readonly (readonly [number, number])[]> {
     const marks = new Map<string, readonly (readonly [number, number])[]>()
@@ -354,11 +349,6 @@ export class FormatReader {
     return true
   }
 
-  #tombstone(name: string): string {
-    assert.deepEqual(messagePack.unpack(this.#records.open(name, 6, this.#object(name))), { version: 1 })
-    return name.slice('forget/'.length)
-  }
-
   #object(name: string): Uint8Array {
     const bytes = this.#objects.get(name)
     assert.ok(bytes !== undefined, `there is an object ${name}`)
@@ -371,7 +361,7 @@ export class FormatReader {
 }
 
 const OBJECT_NAME =
-  /^(config|(sessions|index|damage)\/[0-9a-f]{32}\/[0-9]{6}|quarantine\/[0-9a-f]{64}|packs\/[0-9a-f]{2}\/[0-9a-f]{64}|(snapshots|forget|keys)\/[0-9a-f]{32})$/
+  /^(config|gc\/[1-9][0-9]*\.(mark|sweep|done)|(sessions|index|damage)\/[0-9a-f]{32}\/[0-9]{6}|quarantine\/[0-9a-f]{64}|packs\/[0-9a-f]{2}\/[0-9a-f]{64}|(snapshots|forget|keys)\/[0-9a-f]{32})$/
 
 /** Section 9. */
 function decoded({ codec, rawBytes }: Place, stored: Buffer): Buffer {

@@ -1,6 +1,7 @@
 import { spawn } from 'node:child_process'
 import { createInterface } from 'node:readline'
 import { fileURLToPath } from 'node:url'
+import { bareNode } from '../bare-node.ts'
 import type { Plot } from './profile.ts'
 import type { SweepPart } from './sweep.ts'
 import type { SwitchPart } from './switches.ts'
@@ -96,10 +97,7 @@ async function runChild(
   { child: script = CHILD, onTrace, stopAtFailure = false }: CampaignOptions,
   onFailure: (failure: Failure) => void,
 ): Promise<Summary> {
-  // Without the loaders of whoever runs the tests, which would take time that nobody has simulated.
-  const command = [process.execPath, script, JSON.stringify(job)]
-  const [first, ...rest] = process.platform === 'win32' ? command : ['env', '-u', 'NODE_OPTIONS', ...command]
-  const child = spawn(first!, rest, { stdio: ['ignore', 'pipe', 'inherit'] })
+  const child = spawn(...bareNode(script, JSON.stringify(job)), { stdio: ['ignore', 'pipe', 'inherit'] })
   const ended = new Promise<number | null>((resolve) => child.once('close', resolve))
   let found: Summary | undefined
   let isOver = false
