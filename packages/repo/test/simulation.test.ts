@@ -3,6 +3,7 @@
 import { type Test, test } from 'tap'
 import { type CampaignResult, type Job, runCampaign, seedJobs } from './simulation/campaign.ts'
 import { SWEPT, type SweepPart } from './simulation/sweep.ts'
+import { SCENE_NAMES } from './simulation/switches.ts'
 
 const LONG = process.env.PLATTER_LONG_TESTS === '1'
 /** Nothing in a history waits for real time: this only ends one that does not end by itself. */
@@ -36,7 +37,7 @@ test('a seed has one history', PATIENCE, async (t) => {
 test('whatever happens, what was committed restores: 1 000 seeds', PATIENCE, async (t) => {
   const { histories, counts } = await assertAllGoWell(t, seedJobs({ from: 1, to: LONG ? 10_000 : 1000 }))
   t.ok(histories >= 1000)
-  for (const what of ['kills', 'freezes', 'faults', 'power cuts', 'ERR_SESSION_FENCED'])
+  for (const what of ['kills', 'freezes', 'faults', 'power cuts', 'damages', 'ERR_SESSION_FENCED'])
     t.ok(counts[what]! > 10, `there were ${what}`)
 })
 
@@ -53,6 +54,12 @@ test('a second crash in the recovery', PATIENCE, async (t) => {
     ...sweeps({ medium: 'bucket', second: true, of: LONG ? 20 : 1000 }),
     ...sweeps({ medium: 'disk', second: true, of: LONG ? 500 : 10_000 }),
   ])
+})
+
+test('a few actors, switched at many places', PATIENCE, async (t) => {
+  const switches = SCENE_NAMES.map((scene) => ({ switches: { scene, part: 0, of: LONG ? 1 : 50 } }))
+  const { histories } = await assertAllGoWell(t, switches)
+  t.ok(histories > 100)
 })
 
 function sweeps(part: Omit<SweepPart, 'operation' | 'part'>): Job[] {

@@ -14,6 +14,7 @@ export const COLLECTOR_MUTANTS: readonly Mutant[] = [
   {
     name: 'nowait',
     what: 'sessions are neither waited for nor fenced',
+    ground: { scene: 'overtaken' },
     edits: [
       {
         file: PRUNE,
@@ -25,6 +26,7 @@ export const COLLECTOR_MUTANTS: readonly Mutant[] = [
   {
     name: 'earlysessions',
     what: 'sessions are listed before the mark is published',
+    ground: { scene: 'overtaken' },
     edits: [
       {
         file: PRUNE,
@@ -43,6 +45,7 @@ export const COLLECTOR_MUTANTS: readonly Mutant[] = [
   {
     name: 'earlysnapshots',
     what: 'snapshots are listed again before the wait is over',
+    ground: { scene: 'committing' },
     edits: [
       {
         file: PRUNE,
@@ -61,6 +64,7 @@ export const COLLECTOR_MUTANTS: readonly Mutant[] = [
   {
     name: 'onelook',
     what: 'snapshots are not listed again',
+    ground: { scene: 'committing' },
     edits: [
       {
         file: PRUNE,
@@ -72,6 +76,7 @@ export const COLLECTOR_MUTANTS: readonly Mutant[] = [
   {
     name: 'norescue',
     what: 'the last copy of a live chunk is neither rescued nor moved',
+    ground: { scene: 'committing' },
     edits: [
       {
         file: PREPARE,
@@ -83,6 +88,8 @@ export const COLLECTOR_MUTANTS: readonly Mutant[] = [
   {
     name: 'unseencopies',
     what: 'an index entry is taken for a copy, its pack unseen',
+    isOpen: true,
+    ground: { plot: 'damage' },
     edits: [{ file: 'prune/usage.js', find: 'if (!present) return RANK.absent;', replace: '' }],
   },
   {
@@ -130,6 +137,7 @@ export const COLLECTOR_MUTANTS: readonly Mutant[] = [
   {
     name: 'nosurvivors',
     what: 'a segment goes although some of its packs stay',
+    ground: { scene: 'collectors' },
     edits: [
       {
         file: PREPARE,
@@ -159,6 +167,7 @@ export const COLLECTOR_MUTANTS: readonly Mutant[] = [
   {
     name: 'earlydone',
     what: '`.done` comes before the removals',
+    ground: { scene: 'overtaken' },
     edits: [
       {
         file: REMOVAL,
@@ -171,6 +180,7 @@ export const COLLECTOR_MUTANTS: readonly Mutant[] = [
   {
     name: 'dropfence',
     what: 'fences are removed when a generation is done',
+    ground: { scene: 'zombie' },
     edits: [
       {
         file: REMOVAL,
@@ -184,6 +194,7 @@ export const COLLECTOR_MUTANTS: readonly Mutant[] = [
   {
     name: 'unreadable',
     what: 'a snapshot that cannot be read is taken for absent',
+    ground: { test: 'prune.test.js' },
     edits: [
       {
         file: 'snapshots/snapshot-catalog.js',
@@ -195,11 +206,13 @@ export const COLLECTOR_MUTANTS: readonly Mutant[] = [
   {
     name: 'nosettlesweep',
     what: 'a sweep rests on snapshots, fences and tombstones that may not be durable',
+    isOpen: true,
     edits: [{ file: PRUNE, find: 'await this.#settle();', replace: '' }],
   },
   {
     name: 'futureclocks',
     what: 'a mark from a clock that is ahead keeps the dead alive',
+    isOpen: true,
     edits: [{ file: 'prune/writers.js', find: '|| before.sinceMillis > timeMillis', replace: '' }],
   },
   {
@@ -224,11 +237,14 @@ export const COLLECTOR_MUTANTS: readonly Mutant[] = [
   {
     name: 'cutcopies',
     what: 'a copy in a pack that was cut counts like any other',
+    ground: { test: 'prune.test.js' },
     edits: [{ file: 'prune/usage.js', find: 'if (!whole) return RANK.cut;', replace: '' }],
   },
   {
     name: 'nostop',
     what: 'a live chunk of which no copy is seen does not stop a collector',
+    isOpen: true,
+    ground: { plot: 'damage' },
     edits: [{ file: 'prune/usage.js', find: 'throw onMissing(first);', replace: 'continue;' }],
   },
 ]

@@ -1,6 +1,5 @@
 import { spawn } from 'node:child_process'
-import { type Failure, type Job, runCampaign, seedJobs } from '../simulation/campaign.ts'
-import type { Plot } from '../simulation/profile.ts'
+import { type Failure, type Job, runCampaign, type SeedJob, seedJobs } from '../simulation/campaign.ts'
 import type { Ground, Mutant } from './mutant.ts'
 import { type MutatedCopy, makeCopy } from './mutated-copy.ts'
 
@@ -8,8 +7,6 @@ export interface HuntOptions {
   readonly firstSeed: number
   /** Seeds after which a mutant counts as not caught. */
   readonly maxSeeds: number
-  /** Only histories that go like this. */
-  readonly plot?: Plot | undefined
   readonly jobs?: number
 }
 
@@ -20,7 +17,7 @@ export interface Hunted {
   readonly caughtBy: string | undefined
   /** What went wrong then. */
   readonly problem: string | undefined
-  /** Played until then; not known where a test file was run. */
+  /** Histories until then; undefined where a test file was run. */
   readonly histories: number | undefined
   readonly seconds: number
 }
@@ -47,15 +44,10 @@ type Found = Pick<Hunted, 'caughtBy' | 'problem' | 'histories'>
 async function huntIn(
   copy: MutatedCopy,
   ground: Ground | undefined,
-  { firstSeed, maxSeeds, plot, jobs }: HuntOptions,
+  { firstSeed, maxSeeds, jobs }: HuntOptions,
 ): Promise<Found> {
   if (ground !== undefined && 'test' in ground) return await runTest(copy, ground.test)
-  const work: Job[] =
-    ground === undefined
-      ? seedJobs({ from: firstSeed, to: firstSeed + maxSeeds - 1, plot })
-      : 'scene' in ground
-        ? [{ switches: { scene: ground.scene, part: 0, of: 1 } }]
-        : [{ sweep: { operation: ground.sweep, medium: 'disk', second: false, part: 0, of: 1 } }]
+  const work = jobsOn(ground, { from: firstSeed, to: firstSeed + maxSeeds - 1 })
   let first: Failure | undefined
   const { histories } = await runCampaign(work, {
     child: copy.testFile('simulation/child.js'),
@@ -65,17 +57,24 @@ async function huntIn(
       first ??= failure
     },
   })
-  const seed = first === undefined ? undefined : /^seed (\d+)$/.exec(first.history)?.[1]
   return {
     caughtBy: first?.history,
     problem: first?.problem,
-    histories:
-      first === undefined ? histories : seed === undefined ? undefined : Number(seed) - firstSeed + 1,
+    histories: histories + (first?.number ?? 0),
   }
 }
 
+function jobsOn(ground: Exclude<Ground, { test: string }> | undefined, seeds: SeedJob): Job[] {
+  if (ground === undefined) return seedJobs(seeds)
+  if ('plot' in ground) return seedJobs({ ...seeds, plot: ground.plot })
+  if ('scene' in ground) return [{ switches: { scene: ground.scene, part: 0, of: 1 } }]
+  return [{ sweep: { operation: ground.sweep, medium: 'disk', second: false, part: 0, of: 1 } }]
+}
+
 async function runTest(copy: MutatedCopy, name: string): Promise<Found> {
-  const child = spawn(process.execPath, [copy.testFile(name)], { stdio: ['ignore', 'pipe', 'ignore'] })
+  // However slow the machine is, what counts is what goes wrong.
+  const env = { ...process.env, TAP_TIMEOUT: '3600' }
+  const child = spawn(process.execPath, [copy.testFile(name)], { env, stdio: ['ignore', 'pipe', 'ignore'] })
   let output = ''
   child.stdout.on('data', (piece) => {
     output += piece

@@ -1,3 +1,4 @@
+import type { Plot } from '../simulation/profile.ts'
 import type { Swept } from '../simulation/sweep.ts'
 import type { SceneName } from '../simulation/switches.ts'
 
@@ -12,8 +13,10 @@ export interface Edit {
   readonly imports?: string
 }
 
-/** Where a mutant is looked for, when it is not in random histories. */
+/** Where a mutant is looked for, when it is not in random histories of all kinds. */
 export type Ground =
+  /** Random histories of one kind. */
+  | { readonly plot: Plot }
   /** Every crash of one operation on a disk, with power cuts. */
   | { readonly sweep: Swept }
   /** A scene, played in every way. */
@@ -29,4 +32,6 @@ export interface Mutant {
   readonly edits: readonly Edit[]
   /** Default: random histories. */
   readonly ground?: Ground
+  /** Nothing is known yet to catch it. */
+  readonly isOpen?: true
 }

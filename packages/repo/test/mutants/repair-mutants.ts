@@ -1,7 +1,6 @@
 import type { Mutant } from './mutant.ts'
 
 const PACKS = 'repair/repair-packs.js'
-const INDEX = 'repair/repair-index.js'
 const SEGMENTS = 'repair/index-segments.js'
 
 /** The rules of repairs, each taken out. */
@@ -20,20 +19,21 @@ export const REPAIR_MUTANTS: readonly Mutant[] = [
   {
     name: 'earlyremoval',
     what: 'a repair removes segments before their replacement is durable',
-    ground: { sweep: 'repair index' },
+    ground: { test: 'repair.test.js' },
     edits: [
-      { file: INDEX, find: 'await this.#uploader?.finish();', replace: '' },
+      { file: PACKS, find: 'await uploader?.finish();', replace: '' },
       {
-        file: INDEX,
+        file: PACKS,
         find: 'await retireSegments(this.#context, ground, replaced, this.#signal);',
         replace:
-          'await retireSegments(this.#context, ground, replaced, this.#signal); await this.#uploader?.finish();',
+          'await retireSegments(this.#context, ground, replaced, this.#signal); await uploader?.finish();',
       },
     ],
   },
   {
     name: 'marklosses',
     what: 'a repair that a prune has ended marks what it misses as lost',
+    isOpen: true,
     edits: [
       {
         file: PACKS,
@@ -71,6 +71,7 @@ export const REPAIR_MUTANTS: readonly Mutant[] = [
   {
     name: 'nosettlepacks',
     what: 'a repair lists packs that may not be durable',
+    isOpen: true,
     edits: [
       {
         file: 'pack/list-packs.js',
@@ -82,6 +83,7 @@ export const REPAIR_MUTANTS: readonly Mutant[] = [
   {
     name: 'nosettleindex',
     what: 'a repair takes for done what an earlier one did not make durable',
+    isOpen: true,
     edits: [{ file: SEGMENTS, find: 'await settle(objects.store, INDEX_PREFIX, { signal });', replace: '' }],
   },
 ]

@@ -168,6 +168,7 @@ export const WRITER_MUTANTS: readonly Mutant[] = [
   {
     name: 'nosettle',
     what: 'a backup relies on segments that may not be durable',
+    isOpen: true,
     edits: [
       { file: CLAIMS, find: 'await settleOpenSegments(objects.store, stats, trust, signal);', replace: '' },
     ],
@@ -192,6 +193,7 @@ export const WRITER_MUTANTS: readonly Mutant[] = [
   {
     name: 'oncelooked',
     what: 'a reader that misses something does not read the index again',
+    isOpen: true,
     edits: [
       {
         file: 'pack/blob-reader.js',

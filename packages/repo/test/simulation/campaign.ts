@@ -23,6 +23,8 @@ export type Job = SeedJob | { readonly sweep: SweepPart } | { readonly switches:
 export interface Failure {
   /** Which one it was. */
   readonly history: string
+  /** Histories of its job until then, itself included. */
+  readonly number: number
   readonly problem: string
 }
 

@@ -61,7 +61,7 @@ async function switches(part: SwitchPart): Promise<void> {
 function tell(history: string, problem: string | undefined): void {
   const unhandled = stray.length === 0 ? undefined : `Nobody handled: ${stray.splice(0).map(String).join()}`
   const what = problem ?? unhandled
-  if (what !== undefined) print({ failure: { history, problem: what } })
+  if (what !== undefined) print({ failure: { history, number: summary.histories, problem: what } })
 }
 
 function print(line: { failure?: Failure; summary?: Summary; line?: string }): void {

@@ -136,10 +136,15 @@ export class DamagedLedger {
     const others = findings.filter(({ code }) => code !== 'ERR_CORRUPT_SNAPSHOT')
     if (others[0] !== undefined) throw new Violation(`After all repairs a check finds: ${others[0].message}`)
     for (const { name, kind } of this.damages) {
+      if (kind !== 'snapshots') continue
       const id = name.slice('snapshots/'.length) as SnapshotId
-      if (kind !== 'snapshots' || this.#ledger.forgetBegun.has(id)) continue
       this.#ledger.forgetBegun.add(id)
-      await repo.forget(id)
+      try {
+        await repo.forget(id)
+      } catch (error) {
+        // Forgotten before, such as a checkpoint by what came after it.
+        if (!PlatterError.is(error, 'ERR_SNAPSHOT_NOT_FOUND')) throw error
+      }
     }
     await pruneAll(repo)
     await this.verify(store)

@@ -249,6 +249,8 @@ class History {
     this.world.note('the power fails')
     this.#count('power cuts')
     this.#medium.losePower(this.#random)
+    // Nothing was on its way to a disk but in the memory of the machine.
+    if (this.#medium instanceof DiskMedium) this.world.adrift = []
     await this.#look(true)
   }
 

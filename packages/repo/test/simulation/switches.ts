@@ -50,6 +50,17 @@ const SCENES = {
       ['next', 'end'],
     ],
   },
+  /** A writer that commits at any place of a collector that began after it. */
+  committing: {
+    roles: { writer: { does: 'backup', image: GONE }, prune: PATIENT },
+    variables: [['writer'], ['prune']],
+    moves: [
+      ['writer', 0],
+      ['prune', 1],
+      ['writer', 'end'],
+      ['prune', 'end'],
+    ],
+  },
   /** A writer that is taken for dead goes on when others have stored, and rely on, the same. */
   zombie: {
     roles: {
@@ -177,7 +188,17 @@ export async function* playScene({ scene: name, part, of }: SwitchPart): AsyncGe
   const scene: Scene = SCENES[name]
   const base = await prepare()
   const everyGate = scene.variables.map(() => MANY_GATES)
-  const alone = await new Play(scene, base, everyGate).run()
+  const alone = new Play(scene, base, everyGate)
+  try {
+    await alone.run()
+  } catch (error) {
+    yield {
+      where: `${name}, nobody interrupted`,
+      problem: String((error as Error).stack),
+      steps: alone.world.steps,
+    }
+    return
+  }
   const bounds = scene.variables.map(([who, most]) => (most ?? alone.gates.get(who)! + MORE_GATES) + 1)
   const all = bounds.reduce((product, bound) => product * bound, 1)
   for (let turn = part; turn < all; turn += of) {
