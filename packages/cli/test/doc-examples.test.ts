@@ -94,6 +94,7 @@ function placed(example: Example, folder: string, oldest: string): Example {
     ['/root/lab.key', 'lab.key'],
     ['/run/web-01.sock', 's'],
     ['/var/tmp/web-01.overlay', 'overlay'],
+    ['/var/lib/my-tool/lab.pin', 'lab.pin'],
   ]
   let { code } = example
   for (const [from, to] of places) code = code.replaceAll(`'${from}'`, `'${join(folder, to)}'`)

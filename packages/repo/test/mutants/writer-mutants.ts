@@ -11,7 +11,7 @@ export const WRITER_MUTANTS: readonly Mutant[] = [
     name: 'noreread',
     what: 'the generation is not read again after the intent',
     ground: { scene: 'checkpoint' },
-    edits: [{ file: SESSION, find: 'if (newest === generation)', replace: 'if (newest >= 0)' }],
+    edits: [{ file: SESSION, find: 'if (isListed && newest === generation)', replace: 'if (newest >= 0)' }],
   },
   {
     name: 'cachedindex',
