@@ -16,6 +16,8 @@ export class DamagedLedger {
   readonly #options: OpenOptions
   /** Restored after the last damage, or cannot have been hit by it, and have to restore from then on. */
   #sound = new Set<string>()
+  /** Packs are damaged that no repair has put aside: a prune may keep their copy of a blob instead of another. */
+  #packsAreDamaged = false
   /** Damaged index segments are there, or some are gone: everything may be unreadable until a repair. */
   #indexIsDamaged = false
 
@@ -29,6 +31,7 @@ export class DamagedLedger {
     this.damages.push(damage)
     if (damage.kind === 'snapshots') this.#sound.delete(damage.name.slice('snapshots/'.length))
     if (damage.kind === 'index') this.#indexIsDamaged = true
+    if (damage.kind === 'packs') this.#packsAreDamaged = true
     // A pack whose directory is damaged can be read by the index alone, so nothing is promised where both are.
     if (this.#indexIsDamaged && this.damages.some(({ kind }) => kind === 'packs')) this.#sound.clear()
     else if (damage.kind === 'packs')
@@ -42,8 +45,8 @@ export class DamagedLedger {
     const hurt: Snapshot[] = []
     const visible = await readable(repo)
     for (const snapshot of visible) {
-      if (await this.#restores(repo, snapshot)) this.#sound.add(snapshot.id)
-      else hurt.push(snapshot)
+      if (!(await this.#restores(repo, snapshot))) hurt.push(snapshot)
+      else if (!this.#packsAreDamaged) this.#sound.add(snapshot.id)
     }
     for (const { id, name } of hurt) {
       if (this.#sound.has(id) && !this.#indexIsDamaged && !this.#ledger.forgetBegun.has(id))
@@ -75,6 +78,7 @@ export class DamagedLedger {
     await prune()
     await this.verify(store)
     if (!(await repairPacks())) throw new Violation('The packs cannot be repaired.')
+    this.#packsAreDamaged = false
     await this.#assertMarked(repo, await this.verify(store))
     await prune()
     for (const { id, name } of await this.verify(store)) await this.#heal(repo, id, name)
@@ -102,9 +106,18 @@ export class DamagedLedger {
     const { findings } = await repo.check({ readData: true, workers: 0 })
     const named = new Set(findings.flatMap(({ snapshots }) => snapshots))
     for (const { id, name } of await this.verify(store)) {
-      if (!named.has(id) && !findings.some(({ snapshots }) => snapshots.length === 0))
+      if (named.has(id) || findings.some(({ snapshots }) => snapshots.length === 0)) continue
+      // What a repair has marked as lost may be back, from a later backup: the next repair takes the mark back.
+      if (!(await this.#isWholeBehindItsMark(repo, id, name)))
         throw new Violation(`The snapshot ${id} of ${name} does not restore, and no check says so.`)
     }
+  }
+
+  async #isWholeBehindItsMark(repo: Repository, id: SnapshotId, name: string): Promise<boolean> {
+    const target = new MemoryTarget()
+    await repo.restore(id, target, { workers: 0, allowDamaged: true })
+    const expected = this.#ledger.attempts.get(name)!.image.subarray(0, target.bytes.length)
+    return target.bytes.length > 0 && Buffer.compare(target.bytes, expected) === 0
   }
 
   /** After a repair: what is lost is marked, and all the rest of the image is there. */
