@@ -15,6 +15,8 @@ import {
   forgetName,
   GC_PREFIX,
   gcName,
+  INDEX_PREFIX,
+  PACKS_PREFIX,
   SNAPSHOTS_PREFIX,
   snapshotName,
 } from '../format/object-names.ts'
@@ -210,9 +212,12 @@ class Prune {
     }
   }
 
-  /** What the sweep rests on, fences, tombstones and snapshots that were seen, must outlive what it removes. */
+  /**
+   * What the sweep rests on must outlive what it removes: fences, tombstones and snapshots that were seen, and copies of
+   * live chunks, with the segments that list them, which a writer may have died over before they were durable.
+   */
   async #settle(): Promise<void> {
-    for (const prefix of [SNAPSHOTS_PREFIX, FORGET_PREFIX])
+    for (const prefix of [PACKS_PREFIX, INDEX_PREFIX, SNAPSHOTS_PREFIX, FORGET_PREFIX])
       await settle(this.#plain.store, prefix, { signal: this.#signal })
   }
 
