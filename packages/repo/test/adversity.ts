@@ -14,9 +14,14 @@ import type { Test } from 'tap'
 import { decodeConfig, type EncryptedConfig, openConfig } from '../dist/config/config-record.js'
 import { deriveRepositoryKeys, type RepositoryKeys } from '../dist/config/repository-keys.js'
 import { unlock } from '../dist/keys/unlock.js'
+import { seededRandom } from './images.ts'
 
-/** Small regions and packs, so that a small image has many of each. */
+/**
+ * Small regions and packs, so that a small image has many of each. Keys are the same in every run, and so are cuts and
+ * what packs hold, which tests count on; no two repositories of a run have the same.
+ */
 export const SETTINGS: InitOptions = Object.freeze({
+  random: seededRandom(0),
   crypto: 'none',
   regionBytes: 64 * 1024,
   packBytes: 64 * 1024,

@@ -290,6 +290,43 @@ test('what a session said goes only when its snapshot is durable', async (t) => 
   t.equal((await collected(repo.snapshots())).length, 1, 'it was taken for committed')
 })
 
+test('a sweep does not rest on a copy that is not durable', async (t) => {
+  const disk = new Disk()
+  let failing: RegExp | undefined
+  const perform: Perform = async ({ label }, effect) => {
+    if (failing?.test(label)) throw systemError('EIO', label)
+    return effect()
+  }
+  const store = (): LocalStore =>
+    new LocalStore(STORE_PATH, { fileSystem: new DiskFileSystem(disk, perform, () => 0) })
+  await newRepository(store())
+  const repo = await Repository.open(store())
+  const kept = noise('kept', 60_000)
+  const both = await backUp(repo, Buffer.concat([kept, noise('forgotten', 60_000)]), { name: 'both' })
+  const { id } = await backUp(repo, kept, { name: 'kept' })
+  await repo.forget(both.id)
+  // A prune condemns packs that are needed in part, and dies before it moves anything.
+  failing = /^sync snapshots$/
+  const settings = { ...NOW, maxUnusedFraction: 0 }
+  t.equal(await codeOf(repo.prune(undefined, settings)), 'ERR_STORE_IO')
+  const packs = (await objectNames(store(), 'packs/')).length
+  // So a backup stores what is in them anew; it dies when its segment stands, and is not durable.
+  failing = /^sync index/
+  t.equal(await codeOf(backUp(await Repository.open(store()), kept, { name: 'dead' })), 'ERR_STORE_IO')
+  t.ok((await objectNames(store(), 'packs/')).length > packs)
+  // The backup began after that prune, which therefore believes it, and need not end it.
+  failing = /^link gc\/2\.mark/
+  t.equal(await codeOf((await Repository.open(store())).prune(undefined, settings)), 'ERR_STORE_IO')
+  failing = undefined
+  t.same((await objectNames(store(), 'gc/')).slice(0, 1), ['gc/1.done'])
+  for (let seed = 1; seed <= 10; seed++) {
+    const cut = disk.copy()
+    cut.losePower(new RandomStream(seed))
+    const left = new LocalStore(STORE_PATH, { fileSystem: new DiskFileSystem(cut, perform, () => 0) })
+    t.ok(sameBytes(await restored(await Repository.open(left), id), kept), `power cut ${seed}`)
+  }
+})
+
 /** A store with room for so many bytes, a part of which it can keep back. */
 class SmallStore extends MemoryStore implements SpaceReserve {
   capacityBytes = Number.POSITIVE_INFINITY

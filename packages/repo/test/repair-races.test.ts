@@ -158,7 +158,7 @@ test('a repair of packs does not take for lost what a backup commits while it ru
 
 test('a repair of packs does not take for lost what a prune that ended its session has moved', async (t) => {
   const { store } = await withGarbage()
-  const image = new Uint8Array([...GONE.subarray(0, 20_000), ...noise('tail', 20_000)])
+  const image = new Uint8Array([...GONE.subarray(0, 50_000), ...noise('tail', 20_000)])
   const { id } = await backUp(await Repository.open(store), image, { name: 'moved' })
   let isPruned = false
   const slow = new SteppedStore(store, async (call) => {

@@ -34,6 +34,7 @@ import {
 const KIB = 1024
 const MIB = 1024 * KIB
 const SMALL: InitOptions = {
+  random: seededRandom(0),
   crypto: 'none',
   regionBytes: 64 * KIB,
   packBytes: 64 * KIB,
