@@ -308,6 +308,7 @@ test('intact blobs of a damaged pack are saved, and what is lost is told', { tim
         if (before[i] === 'exact') t.equal(after[i], 'exact', `${label}: what was whole stays whole`)
       }
       t.same([...report.marked].sort(), [...damagedIds].sort())
+      t.notOk((await checkCodes(store)).includes('ERR_SNAPSHOT_DAMAGED'), `${label}: no mark is out of date`)
       const marks = await (await Repository.open(store)).damagedSnapshots()
       t.same([...marks.keys()].sort(), [...damagedIds].sort())
       for (const { snapshot, ranges } of report.damage) {
@@ -327,8 +328,15 @@ test('intact blobs of a damaged pack are saved, and what is lost is told', { tim
       await backUp(await Repository.open(store), IMAGES[0]!, { name: 'again' })
       await backUp(await Repository.open(store), IMAGES[1]!, { name: 'again' })
       await backUp(await Repository.open(store), IMAGES[2]!, { name: 'again' })
+      // Whole again, and still marked: a check that reads everything says so, and of those alone.
+      const looking = await Repository.open(store)
+      const { findings } = await looking.check({ readData: true, workers: 0 })
+      const outdated = findings.filter(({ code }) => code === 'ERR_SNAPSHOT_DAMAGED')
+      t.same(outdated.flatMap(({ snapshots }) => snapshots).sort(), [...damagedIds].sort())
+      t.same((await looking.check()).findings, [], 'one that does not cannot tell')
       const healed = await repaired(store)
       t.same(healed.damage, [])
+      t.notOk((await checkCodes(store)).includes('ERR_SNAPSHOT_DAMAGED'))
       t.same([...healed.healed].sort(), [...damagedIds].sort())
       t.same(await verdicts(store), ALL_EXACT, `${label}: healed by a backup`)
     }

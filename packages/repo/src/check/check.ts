@@ -38,6 +38,7 @@ import { choosePacks } from './choose-packs.ts'
 import { DAMAGE } from './damage.ts'
 import { Findings } from './findings.ts'
 import { NullTarget } from './null-target.ts'
+import { findOutdatedMarks } from './outdated-marks.ts'
 import { TreeChecker } from './tree-checker.ts'
 import { verifyPacks } from './verify-packs.ts'
 
@@ -108,6 +109,10 @@ class Check {
     const packSizes = await this.#checkPacks(index)
     if (this.#isChosen !== undefined) await this.#checkData(packSizes, this.#isChosen)
     const chunks = await this.#checkTrees(snapshots, index)
+    if (this.#options.readData === true) {
+      const ids = snapshots.map(({ id }) => id)
+      await findOutdatedMarks(this.#context, ids, this.#findings, this.#signal)
+    }
     const { drill } = this.#options
     const drilled = drill === undefined ? undefined : await this.#drill(drill, index)
     return {
