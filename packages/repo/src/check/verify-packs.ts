@@ -1,4 +1,11 @@
-import { type ErrorCode, fromTransported, type PackId, PlatterError, type ReadableStore } from '@platter/core'
+import {
+  type ErrorCode,
+  fromTransported,
+  getInto,
+  type PackId,
+  PlatterError,
+  type ReadableStore,
+} from '@platter/core'
 import { mapConcurrently } from '../concurrency/map-concurrently.ts'
 import type { RepositoryKeys } from '../config/repository-keys.ts'
 import { MAX_PACK_FILE_BYTES } from '../format/limits.ts'
@@ -42,9 +49,9 @@ export async function* verifyPacks(
   const verify = async (id: PackId): Promise<VerifiedPack> => {
     const name = packName(id)
     const into = await buffers.take()
-    let file: Uint8Array<ArrayBuffer>
+    let file: Uint8Array
     try {
-      file = await store.get(name, { maxBytes: MAX_PACK_FILE_BYTES, into, signal })
+      file = await getInto(store, name, into, { maxBytes: MAX_PACK_FILE_BYTES, signal })
     } catch (error) {
       signal.throwIfAborted()
       if (!(error instanceof PlatterError && DAMAGE.has(error.code))) throw error
@@ -53,9 +60,8 @@ export async function* verifyPacks(
       return { id, name, bytesRead: 0, problems: [{ code, message, blob: undefined }] }
     }
     const bytesRead = file.length
-    const isInto = file.buffer === into
-    const { problems, memory } = await verifiers.verify(name, file)
-    buffers.give(isInto ? memory : into)
+    const { problems } = await verifiers.verify(name, file)
+    buffers.give(into)
     return { id, name, bytesRead, problems }
   }
   // What fails, fails all: those that wait for memory would not get it any more.
@@ -90,15 +96,16 @@ class Verifiers implements AsyncDisposable {
     return this.#pool.links.length
   }
 
-  /** Has a pack verified, by the worker that has least to do. Its memory travels there, and comes back. */
-  async verify(name: string, file: Uint8Array<ArrayBuffer>): Promise<Verified> {
+  /** Has a pack verified, by the worker that has least to do. Memory that is not shared goes there for good. */
+  async verify(name: string, file: Uint8Array): Promise<Verified> {
     // Nobody would answer for what is posted to a worker that has ended.
     if (this.#failure !== undefined) throw this.#failure.error
     const worker = this.#load.indexOf(Math.min(...this.#load))
     this.#load[worker]!++
     return await new Promise((resolve, reject) => {
       this.#waiting.set(name, { resolve, reject })
-      this.#pool.links[worker]!.post({ name, file }, [file.buffer])
+      const { buffer } = file
+      this.#pool.links[worker]!.post({ name, file }, buffer instanceof ArrayBuffer ? [buffer] : [])
     })
   }
 
@@ -122,7 +129,7 @@ class Verifiers implements AsyncDisposable {
   }
 }
 
-type Verified = Pick<CheckReply & { type: 'checked' }, 'problems' | 'memory'>
+type Verified = Pick<CheckReply & { type: 'checked' }, 'problems'>
 
 interface Waiting {
   readonly resolve: (verified: Verified) => void

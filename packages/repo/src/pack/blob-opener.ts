@@ -49,7 +49,8 @@ export class BlobOpener {
 
   #cipherOf(salt: Uint8Array): PackCipher {
     if (this.#cipher === undefined || Buffer.compare(this.#cipher.salt, salt) !== 0)
-      this.#cipher = packCipher(this.#packKey, salt)
+      // The memory it lies in may hold another pack next time, when it is compared with that one's.
+      this.#cipher = packCipher(this.#packKey, salt.slice())
     return this.#cipher
   }
 }
