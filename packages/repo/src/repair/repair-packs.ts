@@ -15,6 +15,7 @@ import type { Finding } from '../api/check-types.ts'
 import type { RepairedPack, RepairPacksOptions, RepairPacksReport } from '../api/repair-types.ts'
 import type { Snapshot } from '../api/snapshot-types.ts'
 import { DAMAGE } from '../check/damage.ts'
+import { PackVerifiers } from '../check/pack-verifiers.ts'
 import { verifyPacks } from '../check/verify-packs.ts'
 import type { RepositoryConfig } from '../config/repository-config.ts'
 import type { RepositoryKeys } from '../config/repository-keys.ts'
@@ -215,7 +216,8 @@ class PackRepair {
     }
     for (const id of named)
       if (!sizes.has(id) && !this.#isGoing(id)) this.#bad.set(id, `The pack ${packName(id)} is missing.`)
-    const input = { store, keys, workers: this.#workers, signal: this.#signal }
+    await using verifiers = new PackVerifiers(keys, this.#workers)
+    const input = { store, verifiers, signal: this.#signal }
     for await (const { id, bytesRead, problems } of verifyPacks(sizes, input)) {
       this.#packsRead++
       this.#reporter.bytesRead += bytesRead
