@@ -1,10 +1,19 @@
 // Objects that are rightly sealed, and made to take as much memory or time as they can; and that Platter writes none that
 // its readers would refuse.
-import { CODEC, plainRecords, RECORD_TYPE, SUITE } from '@platter/core'
+import {
+  CODEC,
+  type PackId,
+  plainRecords,
+  RECORD_TYPE,
+  type Store,
+  type StoreCallOptions,
+  type StoreStat,
+  SUITE,
+} from '@platter/core'
 import { MemoryStore } from '@platter/fs-adapters'
 import { test } from 'tap'
 import { BLOB_ENTRY_BYTES, BLOB_TYPE, type BlobEntry } from '../dist/format/blob-entry.js'
-import { decodeIndexSegment } from '../dist/format/index-segment.js'
+import { decodeIndexSegment, encodeIndexSegment } from '../dist/format/index-segment.js'
 import {
   ENTRIES_PER_INDEX_SEGMENT,
   ENTRIES_PER_PACK,
@@ -22,10 +31,23 @@ import {
   readPackTrailer,
 } from '../dist/format/pack-file.js'
 import { ChunkIndex, PLACE_WORDS } from '../dist/index/chunk-index.js'
+import { ChunkIndexBuilder, MAX_EXPECTED_ENTRIES } from '../dist/index/chunk-index-builder.js'
 import { ClaimTable } from '../dist/index/claim-table.js'
 import { PackAssembler } from '../dist/pack/pack-assembler.js'
 import { PackUploader } from '../dist/pack/pack-uploader.js'
-import { codeOfCall, noise, objectNames } from './adversity.ts'
+import {
+  backUp,
+  codeOf,
+  codeOfCall,
+  diskImage,
+  newRepository,
+  noise,
+  objectNames,
+  openRepository,
+  restored,
+  sameBytes,
+} from './adversity.ts'
+import { SteppedStore } from './interleaving.ts'
 
 const SESSION = '0123456789abcdef0123456789abcdef' as Parameters<typeof indexSegmentName>[0]
 const NAME = indexSegmentName(SESSION, 0)
@@ -163,4 +185,57 @@ test('an index segment is written before it has too many entries', { timeout: 12
     lengths.push(decodeIndexSegment(name, bytes, plainRecords).entryCount)
   }
   t.same(lengths, [ENTRIES_PER_INDEX_SEGMENT, 2])
+})
+
+/** A store that lists index segments with sizes they do not have. */
+class LyingStore extends SteppedStore {
+  readonly #sizeBytes: number
+
+  constructor(inner: Store, sizeBytes: number) {
+    super(inner, async () => {})
+    this.#sizeBytes = sizeBytes
+  }
+
+  override async *list(prefix: string, options?: StoreCallOptions): AsyncIterable<StoreStat> {
+    for await (const stat of super.list(prefix, options))
+      yield stat.name.startsWith('index/') ? { ...stat, sizeBytes: this.#sizeBytes } : stat
+  }
+}
+
+test('sizes of index segments that a store lists and that are not so', async (t) => {
+  const store = new MemoryStore()
+  const image = diskImage('lies')
+  const { id } = await backUp(await newRepository(store), image)
+  // One with more entries than a small claim table has room for, and very many of none.
+  const entries = Array.from({ length: 20_000 }, (_, i) => ({ ...blob(1), id: noise(`entry ${i}`, 32) }))
+  const pack = { id: '0'.repeat(64) as PackId, salt: new Uint8Array(32), fileBytes: 2 ** 27, entries }
+  await store.putIfAbsent(NAME, encodeIndexSegment(NAME, [pack], plainRecords))
+  for (let i = 1; i <= 500; i++) {
+    const name = indexSegmentName(SESSION, i)
+    await store.putIfAbsent(name, encodeIndexSegment(name, [], plainRecords))
+  }
+  for (const sizeBytes of [0, MAX_INDEX_SEGMENT_BYTES, Number.MAX_SAFE_INTEGER]) {
+    const repo = await openRepository(new LyingStore(store, sizeBytes))
+    t.ok(sameBytes(await restored(repo, id), image), `restored with ${sizeBytes}`)
+    t.equal(await codeOf(backUp(repo, image)), 'success', `backed up with ${sizeBytes}`)
+    // That pack is not there, which is all that is wrong.
+    t.match((await repo.check()).findings, [{ code: 'ERR_CORRUPT_PACK' }], `checked with ${sizeBytes}`)
+  }
+})
+
+test('memory for an index follows what was read', async (t) => {
+  const entries = Array.from({ length: 100 }, (_, i) => ({ ...blob(1), id: noise(`entry ${i}`, 32) }))
+  const pack = { id: '0'.repeat(64) as PackId, salt: new Uint8Array(32), fileBytes: 2 ** 27, entries }
+  const bytes = new Uint8Array(Buffer.concat(encodeIndexSegment(NAME, [pack], plainRecords)))
+  const segment = decodeIndexSegment(NAME, bytes, plainRecords)
+  const exact = new ChunkIndexBuilder(200)
+  exact.add(segment)
+  t.equal(exact.capacity, 200, 'what is expected')
+  const lied = new ChunkIndexBuilder(2 ** 40)
+  lied.add(segment)
+  t.equal(lied.capacity, MAX_EXPECTED_ENTRIES, 'but no more than that')
+  t.equal(lied.build().size, 100)
+  const short = new ChunkIndexBuilder(150)
+  for (let i = 0; i < 3; i++) short.add(segment)
+  t.equal(short.capacity, 300, 'and more when more comes')
 })

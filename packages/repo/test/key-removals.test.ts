@@ -1,8 +1,10 @@
-// Removals of key slots that run at once, in every order of their calls, and that die: something always opens.
+// Removals and additions of key slots that run at once, in every order of their calls, and that die: something always
+// opens, and there are never more than may be.
 import type { KeySlotId, Store } from '@platter/core'
 import { MemoryStore } from '@platter/fs-adapters'
 import { Repository } from '@platter/repo'
 import { type Test, test } from 'tap'
+import { MAX_KEY_SLOTS } from '../dist/format/limits.js'
 import { codeOf, copyOf, ENCRYPTED, KEY_FILE, noise, objectNames, replaceObject } from './adversity.ts'
 import { SteppedStore } from './interleaving.ts'
 
@@ -44,10 +46,10 @@ async function openGated(store: Store, key: number, before: () => Promise<void>)
   return repo
 }
 
-/** Runs two removals at once. Whose call is next is what `choices` say, as long as both have one to make. */
+/** Does two things at once. Whose call is next is what `choices` say, as long as both have one to make. */
 async function interleaved(
   original: Store,
-  slots: readonly KeySlotId[],
+  act: (repo: Repository, number: number) => Promise<unknown>,
   choices: readonly number[],
 ): Promise<{ readonly store: Store; readonly codes: readonly string[]; readonly taken: readonly number[] }> {
   const store = await copyOf(original)
@@ -56,7 +58,7 @@ async function interleaved(
   const gates = [0, 1].map((i) => () => new Promise<void>((resolve) => void (waiting[i] = resolve)))
   const repos = await Promise.all(gates.map((gate, i) => openGated(store, i, gate)))
   const running = repos.map(async (repo, i) => {
-    codes[i] = await codeOf(repo.keys.remove(slots[i]!))
+    codes[i] = await codeOf(act(repo, i))
   })
   const taken: number[] = []
   for (;;) {
@@ -74,31 +76,53 @@ async function interleaved(
   return { store, codes, taken }
 }
 
-/** No removal makes more calls than that. */
-const MAX_CALLS = 9
+/**
+ * Every way to hold one of two up at any call while the other gets to any call of its.
+ *
+ * @param ahead whose the first calls are.
+ */
+async function inEveryOrder(
+  t: Test,
+  original: Store,
+  ahead: readonly number[],
+  act: (repo: Repository, number: number) => Promise<unknown>,
+  wrong: (store: Store, codes: readonly string[]) => Promise<string | undefined>,
+): Promise<void> {
+  for (const first of [0, 1]) {
+    for (let before = 0; before <= MAX_CALLS; before++) {
+      for (let meanwhile = 1; meanwhile <= MAX_CALLS; meanwhile++) {
+        const choices = [
+          ...ahead,
+          ...new Array<number>(before).fill(first),
+          ...new Array<number>(meanwhile).fill(1 - first),
+          ...new Array<number>(MAX_CALLS).fill(first),
+        ]
+        const { store, codes, taken } = await interleaved(original, act, choices)
+        const problem = await wrong(store, codes)
+        if (problem !== undefined) t.fail(`${taken}: ${problem}`)
+        // It had ended before: with more calls it is the same.
+        if (!taken.slice(ahead.length + before).includes(first)) break
+      }
+    }
+  }
+  t.pass('whatever the order')
+}
+
+/** No removal and no addition makes more calls than that. */
+const MAX_CALLS = 8
+/** Ahead of this call of a removal, counted from 0, its record stands and so does the slot. */
+const LAST_CALL_OF_REMOVAL = 5
 
 for (const what of ['their own slots', "each other's"]) {
   test(`two removals, one held up at any call while the other gets to any call: ${what}`, async (t) => {
     const { store: original, slots } = await twoSlots()
     const targets = what === 'their own slots' ? slots : slots.slice().reverse()
-    for (const first of [0, 1]) {
-      for (let before = 0; before <= MAX_CALLS; before++) {
-        for (let meanwhile = 1; meanwhile <= MAX_CALLS; meanwhile++) {
-          const choices = [
-            ...new Array<number>(before).fill(first),
-            ...new Array<number>(meanwhile).fill(1 - first),
-            ...new Array<number>(MAX_CALLS).fill(first),
-          ]
-          const { store, codes, taken } = await interleaved(original, targets, choices)
-          const opening = await keysThatOpen(store)
-          if (opening.length !== 1) t.fail(`${taken}: ${opening.length} keys open (${codes})`)
-          if ([...codes].sort().join() !== 'ERR_LAST_KEY_SLOT,success') t.fail(`${taken}: ${codes}`)
-          // It had ended before: with more calls it is the same.
-          if (!taken.slice(before).includes(first)) break
-        }
-      }
-    }
-    t.pass('whatever the order')
+    const remove = (repo: Repository, i: number): Promise<unknown> => repo.keys.remove(targets[i]!)
+    await inEveryOrder(t, original, [], remove, async (store, codes) => {
+      const opening = await keysThatOpen(store)
+      if (opening.length !== 1) return `${opening.length} keys open (${codes})`
+      return [...codes].sort().join() === 'ERR_LAST_KEY_SLOT,success' ? undefined : codes.join()
+    })
   })
 }
 
@@ -177,7 +201,7 @@ test('a change is a removal too', async (t) => {
 test('what cannot be known about removals stops one, and says what to do', async (t) => {
   const { store, slots } = await twoSlots()
   // Its record is there, and the slot stands yet.
-  await dyingRemoval(store, 0, slots[0]!, MAX_CALLS - 1)
+  await dyingRemoval(store, 0, slots[0]!, LAST_CALL_OF_REMOVAL)
   const [record] = await objectNames(store, 'key-removals/')
   t.equal(record, 'key-removals/000000')
   await using repo = await Repository.open(store, { keyFile: KEYS[1]! })
@@ -195,4 +219,68 @@ test('what cannot be known about removals stops one, and says what to do', async
     (await repo.keys.list()).map(({ id }) => id),
     [added],
   )
+})
+
+/** As many slots as there may be, but for `free`. The first two open with `KEYS`. */
+async function nearlyFull(free: number): Promise<MemoryStore> {
+  const { store } = await twoSlots()
+  await using repo = await Repository.open(store, { keyFile: KEY_FILE })
+  for (let i = KEYS.length; i < MAX_KEY_SLOTS - free; i++)
+    await repo.keys.add({ keyFile: noise(`slot ${i}`, 32) })
+  return store
+}
+
+test('two additions where there is place for one, in every order: one is taken back', async (t) => {
+  const original = await nearlyFull(1)
+  const add = (repo: Repository, i: number): Promise<unknown> =>
+    repo.keys.add({ keyFile: noise(`added ${i}`, 32) })
+  // Either looks and puts before the other does, or both look before one puts, or both put before one looks again.
+  for (const ahead of [[], [0, 1], [0, 1, 0, 1]]) {
+    await inEveryOrder(t, original, ahead, add, async (store, codes) => {
+      if ([...codes].sort().join() !== 'ERR_LIMIT_EXCEEDED,success') return codes.join()
+      const slots = (await objectNames(store, 'keys/')).length
+      if (slots !== MAX_KEY_SLOTS) return `${slots} slots`
+      const keyFile = noise(`added ${codes.indexOf('success')}`, 32)
+      const opened = await codeOf(Repository.open(store, { keyFile }))
+      return opened === 'success' ? undefined : `what was added does not open: ${opened}`
+    })
+  }
+})
+
+test('additions that die beyond the limit leave what opens, lists and can be mended', async (t) => {
+  const store = await nearlyFull(1)
+  const EXTRA = 40
+  const adders: Repository[] = []
+  // All look before any of them puts its slot, and each dies when it has.
+  for (let i = 0; i < EXTRA; i++) {
+    let isPut = false
+    const dying = new SteppedStore(store, async (call) => {
+      if (isPut) throw new Error('dead')
+      isPut = call.startsWith('put keys/')
+    })
+    adders.push(await Repository.open(dying, { keyFile: KEY_FILE }))
+  }
+  let arrived = 0
+  const keys = adders.map((_, i) => noise(`extra ${i}`, 32))
+  const all = adders.map(async (repo, i) => {
+    const keyFile = async (): Promise<Uint8Array> => {
+      arrived++
+      while (arrived < EXTRA) await new Promise<void>((resolve) => setImmediate(resolve))
+      return keys[i]!
+    }
+    return await codeOf(repo.keys.add({ keyFile }))
+  })
+  await Promise.all(all)
+  const count = MAX_KEY_SLOTS - 1 + EXTRA
+  t.equal((await objectNames(store, 'keys/')).length, count)
+  for (const keyFile of [KEY_FILE, keys[0]!, keys.at(-1)!])
+    t.equal(await codeOf(Repository.open(store, { keyFile })), 'success')
+  await using repo = await Repository.open(store, { keyFile: KEY_FILE })
+  const listed = await repo.keys.list()
+  t.equal(listed.length, count)
+  t.equal(await codeOf(repo.keys.add({ keyFile: noise('one more', 32) })), 'ERR_LIMIT_EXCEEDED')
+  t.match((await repo.check()).findings, [{ code: 'ERR_LIMIT_EXCEEDED', object: 'keys/' }])
+  for (const { id } of listed.filter(({ inUse }) => !inUse).slice(0, EXTRA)) await repo.keys.remove(id)
+  t.same((await repo.check()).findings, [])
+  t.equal(await codeOf(repo.keys.add({ keyFile: noise('one more', 32) })), 'success')
 })

@@ -11,8 +11,9 @@ import { MemoryStore } from '@platter/fs-adapters'
 import { FaultStore } from '@platter/fs-adapters/testing'
 import { type InitOptions, type KeySlotOptions, type OpenOptions, Repository } from '@platter/repo'
 import { test } from 'tap'
-import { decodeKeySlot } from '../dist/keys/key-slot.js'
+import { decodeKeySlot, type KeySlot } from '../dist/keys/key-slot.js'
 import { isScryptInRange, scrypt } from '../dist/keys/scrypt.js'
+import { affordable } from '../dist/keys/unlock.js'
 import {
   backUp,
   codeOf,
@@ -211,8 +212,11 @@ test('slots are added, changed and removed', async (t) => {
   for (let i = 1; i < 32; i++) await repo.keys.add({ keyFile: noise(`key ${i}`, 32) })
   t.equal(await codeOf(repo.keys.add({ keyFile: KEY_FILE })), 'ERR_LIMIT_EXCEEDED')
   t.equal(await opens(store, { keyFile: noise('key 31', 32) }), 'success')
-  await store.putIfAbsent(`keys/${'0'.repeat(32)}`, [noise('x', 100)])
+  const planted = Array.from({ length: 225 }, (_, i) => `keys/${i.toString(16).padStart(32, '0')}`)
+  for (const name of planted) await store.putIfAbsent(name, [noise('x', 100)])
   t.equal(await opens(store, { keyFile: noise('key 31', 32) }), 'ERR_LIMIT_EXCEEDED')
+  t.equal(await repo.keys.remove(planted.pop()!.slice(-32)), 'e0'.padStart(32, '0'), 'a way out')
+  t.equal(await opens(store, { keyFile: noise('key 31', 32) }), 'success')
   await repo.close()
   t.equal(await codeOf(repo.keys.list()), 'ERR_CLOSED')
   t.equal(await codeOf(repo.keys.add({ keyFile: KEY_FILE })), 'ERR_CLOSED')
@@ -227,13 +231,28 @@ test('slots are added, changed and removed', async (t) => {
     list: store.list.bind(store),
     close: async () => {},
   }
-  await store.delete(`keys/${'0'.repeat(32)}`)
+  for (const name of planted) await store.delete(name)
   const options: KeySlotOptions = { keyFile: KEY_FILE }
   await using viewer = await Repository.open(reader, options)
   t.equal((await viewer.keys.list()).length, 32)
   t.equal(await codeOf(viewer.keys.add(options)), 'ERR_STORE_UNSUPPORTED')
   t.equal(await codeOf(viewer.keys.change(options)), 'ERR_STORE_UNSUPPORTED')
   t.equal(await codeOf(viewer.keys.remove(added)), 'ERR_STORE_UNSUPPORTED')
+})
+
+test('trying slots has a bound, however many there are and whatever they cost', async (t) => {
+  const derivation = (N: number, p: number): Pick<KeySlot, 'derivation'> => ({
+    derivation: { kind: 'scrypt', parameters: { N, r: 8, p } },
+  })
+  const worst = derivation(2 ** 20, 4)
+  const usual = derivation(2 ** 17, 1)
+  const keyFile: Pick<KeySlot, 'derivation'> = { derivation: { kind: 'key-file' } }
+  const many = <Item>(count: number, item: Item): Item[] => new Array<Item>(count).fill(item)
+  t.equal(affordable(many(32, worst)).length, 32)
+  t.equal(affordable(many(256, usual)).length, 256)
+  t.equal(affordable(many(256, keyFile)).length, 256)
+  const planted = affordable([...many(255, worst), usual])
+  t.same(planted, [usual, ...many(31, worst)], 'the cheapest first')
 })
 
 test('a change that fails on its way leaves one that opens', async (t) => {

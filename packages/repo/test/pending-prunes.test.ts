@@ -1,8 +1,11 @@
 // Prunes that were cut off, at every stage, with damage on top: no such state may be one that nobody can leave.
-import type { SnapshotId, Store } from '@platter/core'
+import { plainRecords, type SnapshotId, type Store } from '@platter/core'
 import { MemoryStore } from '@platter/fs-adapters'
 import { type PruneOptions, Repository } from '@platter/repo'
 import { type Test, test } from 'tap'
+import { decodeSweep } from '../dist/format/gc-records.js'
+import { decodeIndexSegment } from '../dist/format/index-segment.js'
+import { packName } from '../dist/format/object-names.js'
 import {
   backUp,
   copyOf,
@@ -185,6 +188,73 @@ for (const [stage, death] of Object.entries(STAGES)) {
           const store = await copyOf(original)
           await inflict(store, name)
           await assertBroughtOn(t, { store, images }, name, `${stage}, ${name} ${damage}`, order)
+        }
+      }
+    }
+    t.pass('whatever was damaged')
+  })
+}
+
+/** Packs that are listed by what the prune stored: those that took the place of others, and those that stay. */
+async function packsOfSweep(store: Store): Promise<string[]> {
+  const { session } = decodeSweep(1, await store.get('gc/1.sweep'), plainRecords)
+  const names = new Set<string>()
+  for (const name of await objectNames(store, `index/${session}/`)) {
+    const { packs } = decodeIndexSegment(name, await store.get(name), plainRecords)
+    for (const { id } of packs) names.add(packName(id))
+  }
+  return [...names].sort()
+}
+
+/** What restores after the commands, everything else being marked or forgotten. Prunes have to work then. */
+async function outcome(
+  t: Test,
+  { store, images }: Victim,
+  what: string,
+  order: readonly Command[],
+  least: ReadonlySet<SnapshotId>,
+): Promise<ReadonlySet<SnapshotId>> {
+  const codes: string[] = []
+  for (const command of order) codes.push(await run(command, store, least))
+  const ids = await whole(store, images)
+  const repo = await Repository.open(store)
+  const marked = await repo.damagedSnapshots()
+  for await (const { id } of repo.snapshots())
+    if (marked.has(id) === ids.has(id))
+      t.fail(`${what}: ${ids.has(id) ? 'whole and marked' : 'lost, and not marked'} (${order}: ${codes})`)
+  const { findings } = await repo.check({ readData: true, workers: 0 })
+  for (const { message, snapshots } of findings)
+    if (snapshots.length === 0 || snapshots.some((id) => ids.has(id))) t.fail(`${what}: ${message}`)
+  if (codes.at(-1) !== 'success') t.fail(`${what}: no prune any more (${order}: ${codes})`)
+  return ids
+}
+
+for (const stage of ['swept', 'segments removed', 'packs removed in part', 'removed']) {
+  test(`a prune that was cut off, ${stage}, and damage of index and packs at once: no dead end`, async (t) => {
+    const { store: original, images } = await victimOf(STAGES[stage])
+    let at = 0
+    for (const pack of await packsOfSweep(original)) {
+      for (const [packDamage, inflictOnPack] of Object.entries(DAMAGES)) {
+        const damaged = await copyOf(original)
+        await inflictOnPack(damaged, pack)
+        const alone = { store: await copyOf(damaged), images }
+        const least = await outcome(
+          t,
+          alone,
+          `${pack} ${packDamage}`,
+          ['repair packs', 'prune'],
+          new Set<SnapshotId>(),
+        )
+        for (const segment of await objectNames(original, 'index/')) {
+          for (const [segmentDamage, inflictOnSegment] of Object.entries(DAMAGES)) {
+            const what = `${stage}, ${pack} ${packDamage} and ${segment} ${segmentDamage}`
+            for (const order of LONG ? ORDERS : [ORDERS[at++ % 2]!]) {
+              const store = await copyOf(damaged)
+              await inflictOnSegment(store, segment)
+              const restoring = await outcome(t, { store, images }, what, order, least)
+              for (const id of least) if (!restoring.has(id)) t.fail(`${what}: a snapshot is lost (${order})`)
+            }
+          }
         }
       }
     }

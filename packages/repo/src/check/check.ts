@@ -12,7 +12,7 @@ import { mapConcurrently } from '../concurrency/map-concurrently.ts'
 import type { RepositoryConfig } from '../config/repository-config.ts'
 import type { RepositoryKeys } from '../config/repository-keys.ts'
 import { decodeIndexSegment, type IndexSegment } from '../format/index-segment.ts'
-import { MAX_INDEX_SEGMENT_BYTES } from '../format/limits.ts'
+import { MAX_INDEX_SEGMENT_BYTES, MAX_KEY_SLOTS } from '../format/limits.ts'
 import {
   indexSessionOfName,
   KEYS_PREFIX,
@@ -149,8 +149,10 @@ class Check {
     const { store, config } = this.#context
     if (config.crypto === 'none') return
     try {
-      for (const entry of await loadKeySlots(store, config.id, { signal: this.#signal }))
+      const slots = await loadKeySlots(store, config.id, { signal: this.#signal })
+      for (const entry of slots)
         if (entry.slot === undefined) this.#report(entry.problem, keySlotName(entry.id))
+      if (slots.length > MAX_KEY_SLOTS) this.#report(tooManyKeySlots(slots.length), KEYS_PREFIX)
     } catch (error) {
       this.#report(error, KEYS_PREFIX)
     }
@@ -319,6 +321,14 @@ class Check {
     this.#lastProgress = now
     onProgress({ phase, done, total, bytesRead: this.#bytesRead })
   }
+}
+
+function tooManyKeySlots(count: number): PlatterError {
+  return new PlatterError(
+    'ERR_LIMIT_EXCEEDED',
+    `There are ${count} key slots, and no more than ${MAX_KEY_SLOTS} are allowed. Remove those that nobody needs.`,
+    { expected: MAX_KEY_SLOTS, actual: count },
+  )
 }
 
 function sameState(a: GcState, b: GcState): boolean {

@@ -50,6 +50,8 @@ export const MAX_BAD_RANGES = 65_536
 export const MAX_DAMAGED_RANGES = 65_536
 /** Key slots of a repository: each may have to be tried, and trying one takes time and memory. */
 export const MAX_KEY_SLOTS = 32
+/** Key slots that a reader accepts: additions at once may pass the other limit, and die before they step back. */
+export const MAX_KEY_SLOTS_READ = 256
 /** Longest key slot. */
 export const MAX_KEY_SLOT_BYTES: number = 16 * KIB
 export const MAX_KEY_LABEL_LENGTH = 256

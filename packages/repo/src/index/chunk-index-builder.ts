@@ -4,6 +4,10 @@ import { ChunkIndex, type KnownPack, PLACE_WORDS } from './chunk-index.ts'
 
 /** Growing by less would mean copying more often. */
 const GROWTH = 1.5
+/** How many times what was read is expected at most, so that a store cannot claim memory by what it lists alone. */
+export const MAX_EXPECTED_GROWTH = 4
+/** Entries expected before anything was read: 768 MiB, which cost nothing before they are used. */
+export const MAX_EXPECTED_ENTRIES: number = 2 ** 24
 
 /**
  * Makes a chunk index of one segment after the other, so that no more than the one at hand is in memory besides.
@@ -11,14 +15,25 @@ const GROWTH = 1.5
  */
 export class ChunkIndexBuilder {
   readonly #packs: KnownPack[] = []
+  readonly #expected: number
   #size = 0
   #ids: Uint8Array<ArrayBuffer>
   #places: Uint32Array<ArrayBuffer>
 
-  /** @param expectedEntries how many there will be; with fewer expected than come, memory is copied on the way. */
+  /**
+   * @param expectedEntries how many there will be; with fewer expected than come, memory is copied on the way, and with
+   * very many, as they may not come at all.
+   */
   constructor(expectedEntries = 0) {
-    this.#ids = new Uint8Array(expectedEntries * HASH_BYTES)
-    this.#places = new Uint32Array(expectedEntries * PLACE_WORDS)
+    this.#expected = expectedEntries
+    const room = Math.min(expectedEntries, MAX_EXPECTED_ENTRIES)
+    this.#ids = new Uint8Array(room * HASH_BYTES)
+    this.#places = new Uint32Array(room * PLACE_WORDS)
+  }
+
+  /** Entries that there is room for. */
+  get capacity(): number {
+    return this.#ids.length / HASH_BYTES
   }
 
   /** @throws ERR_CORRUPT_INDEX when an entry is impossible; then nothing of the segment was added. */
@@ -38,7 +53,9 @@ export class ChunkIndexBuilder {
 
   #makeRoom(entries: number): void {
     if (entries * HASH_BYTES <= this.#ids.length) return
-    const capacity = Math.ceil(Math.max(entries, this.#size * GROWTH))
+    const expected = Math.min(this.#expected, entries * MAX_EXPECTED_GROWTH)
+    // What was expected and is enough is taken as it is.
+    const capacity = expected >= entries ? expected : Math.ceil(Math.max(entries, this.#size * GROWTH))
     const ids = new Uint8Array(capacity * HASH_BYTES)
     const places = new Uint32Array(capacity * PLACE_WORDS)
     ids.set(this.#ids.subarray(0, this.#size * HASH_BYTES))

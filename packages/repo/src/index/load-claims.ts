@@ -5,6 +5,7 @@ import { indexSessionOfName } from '../format/object-names.ts'
 import type { SealedStore } from '../format/sealed-store.ts'
 import { readGcState, readMark } from '../gc/gc-state.ts'
 import { SessionTrust } from '../gc/session-trust.ts'
+import { MAX_EXPECTED_ENTRIES } from './chunk-index-builder.ts'
 import { ClaimTable } from './claim-table.ts'
 import { listIndexSegments, maxEntriesIn, readIndexSegments } from './load-index.ts'
 import { settleOpenSegments } from './settle-segments.ts'
@@ -21,10 +22,10 @@ export class Claims {
     this.#add(knownChunks + 2 * reserve)
   }
 
-  /** Adds a segment when it is time, and returns it for the workers. */
-  grow(): SharedArrayBuffer | undefined {
-    if (this.table.free >= this.#reserve) return undefined
-    return this.#add(Math.max(4 * this.#reserve, this.table.size))
+  /** Adds a segment when it is time, or when there is no room for `count` more, and returns it for the workers. */
+  grow(count = 0): SharedArrayBuffer | undefined {
+    if (this.table.free >= this.#reserve + count) return undefined
+    return this.#add(Math.max(4 * this.#reserve, this.table.size, this.#reserve + count))
   }
 
   #add(chunkCount: number): SharedArrayBuffer {
@@ -70,8 +71,10 @@ async function loadOnce(objects: SealedStore, reserve: number, signal: AbortSign
     if ((await trust.standing(indexSessionOfName(stat.name)!, signal)) !== 'fenced') stats.push(stat)
   }
   await settleOpenSegments(objects.store, stats, trust, signal)
-  const claims = new Claims(maxEntriesIn(stats), reserve)
+  // What a store lists may not be so; there will be room for what is read.
+  const claims = new Claims(Math.min(maxEntriesIn(stats), MAX_EXPECTED_ENTRIES), reserve)
   for await (const segment of readIndexSegments(objects, stats, signal)) {
+    claims.grow(segment.entryCount)
     const { ids, packs } = segment
     const all = !packs.some(({ id }) => condemned.has(id))
     for (let i = 0; i < segment.entryCount; i++) {

@@ -1,5 +1,5 @@
 import { type KeySlotId, PlatterError, type ReadableStore, type RepositoryId } from '@platter/core'
-import { MAX_KEY_SLOT_BYTES, MAX_KEY_SLOTS } from '../format/limits.ts'
+import { MAX_KEY_SLOT_BYTES, MAX_KEY_SLOTS_READ } from '../format/limits.ts'
 import { KEYS_PREFIX, keySlotIdOfName, keySlotName } from '../format/object-names.ts'
 import { decodeKeySlot, type KeySlot } from './key-slot.ts'
 
@@ -23,7 +23,7 @@ const MAX_TRIES = 8
  * Reads all key slots of a repository, in the order of their ids. When one is removed meanwhile they are listed again:
  * one that took its place may not have been there yet.
  *
- * @throws ERR_LIMIT_EXCEEDED when there are more than {@link MAX_KEY_SLOTS}, and what the store throws.
+ * @throws ERR_LIMIT_EXCEEDED when there are more than {@link MAX_KEY_SLOTS_READ}, and what the store throws.
  */
 export async function loadKeySlots(
   store: ReadableStore,
@@ -44,25 +44,34 @@ async function loadOnce(
   repository: RepositoryId,
   options: { readonly signal?: AbortSignal },
 ): Promise<LoadedSlot[]> {
-  const ids: KeySlotId[] = []
-  for await (const { name } of store.list(KEYS_PREFIX, options)) {
-    const id = keySlotIdOfName(name)
-    if (id === undefined) continue
-    ids.push(id)
-    if (ids.length > MAX_KEY_SLOTS) {
-      throw new PlatterError(
-        'ERR_LIMIT_EXCEEDED',
-        `There are more than ${MAX_KEY_SLOTS} key slots. Remove objects under '${KEYS_PREFIX}' that do not belong there.`,
-        { expected: MAX_KEY_SLOTS },
-      )
-    }
+  const ids = await listKeySlots(store, options)
+  if (ids.length > MAX_KEY_SLOTS_READ) {
+    throw new PlatterError(
+      'ERR_LIMIT_EXCEEDED',
+      `There are ${ids.length} key slots. Remove objects under '${KEYS_PREFIX}' that do not belong there.`,
+      { expected: MAX_KEY_SLOTS_READ, actual: ids.length },
+    )
   }
   const slots: LoadedSlot[] = []
-  for (const id of ids.sort()) slots.push(await load(store, repository, id, options))
+  for (const id of ids) slots.push(await loadKeySlot(store, repository, id, options))
   return slots
 }
 
-async function load(
+/** Ids of all key slots, in order, however many there are. */
+export async function listKeySlots(
+  store: ReadableStore,
+  options: { readonly signal?: AbortSignal },
+): Promise<KeySlotId[]> {
+  const ids: KeySlotId[] = []
+  for await (const { name } of store.list(KEYS_PREFIX, options)) {
+    const id = keySlotIdOfName(name)
+    if (id !== undefined) ids.push(id)
+  }
+  return ids.sort()
+}
+
+/** @throws ERR_NOT_FOUND when it was removed since it was listed, and what the store throws. */
+export async function loadKeySlot(
   store: ReadableStore,
   repository: RepositoryId,
   id: KeySlotId,

@@ -13,8 +13,8 @@ import { MAX_KEY_LABEL_LENGTH, MAX_KEY_SLOTS } from '../format/limits.ts'
 import { keySlotName } from '../format/object-names.ts'
 import { type Credential, type Credentials, readCredential } from './credential.ts'
 import { decodeKeySlot, openKeySlot, sealKeySlot } from './key-slot.ts'
-import { loadKeySlots } from './load-slots.ts'
-import { removeKeySlot } from './remove-slot.ts'
+import { listKeySlots, loadKeySlots } from './load-slots.ts'
+import { removeIfBeyond, removeKeySlot } from './remove-slot.ts'
 import { DEFAULT_SCRYPT, type ScryptParameters } from './scrypt.ts'
 
 /** A key slot of a repository, as `keys.list` gives it. Nothing of it is secret. */
@@ -87,7 +87,8 @@ export class RepositoryKeySlots {
   }
 
   /**
-   * Adds a slot for another passphrase or key file.
+   * Adds a slot for another passphrase or key file. When others are added at the same time and there are too many of
+   * them, the last ones are taken back.
    *
    * @returns id of the slot.
    * @throws ERR_KEY_REQUIRED, ERR_INVALID_ARGUMENT, ERR_KEY_SLOT_PARAMETERS, ERR_LIMIT_EXCEEDED,
@@ -97,14 +98,12 @@ export class RepositoryKeySlots {
     const { store } = this.#context
     if (!isWritable(store)) throw readOnly(store)
     const signal = this.#signal(options.signal)
-    if ((await this.list({ signal })).length >= MAX_KEY_SLOTS) {
-      throw new PlatterError(
-        'ERR_LIMIT_EXCEEDED',
-        `A repository has at most ${MAX_KEY_SLOTS} key slots. Remove one first.`,
-        { expected: MAX_KEY_SLOTS },
-      )
-    }
-    return await addKeySlot({ ...this.#context, store }, { ...options, signal })
+    if ((await listKeySlots(store, { signal })).length >= MAX_KEY_SLOTS) throw tooMany()
+    const id = await addKeySlot({ ...this.#context, store }, { ...options, signal })
+    // Others may have been added since. Where nothing can be removed this one stays; it opens like any other.
+    if (canDelete(store) && (await removeIfBeyond(MAX_KEY_SLOTS, { ...this.#context, store }, id, signal)))
+      throw tooMany()
+    return id
   }
 
   /**
@@ -119,10 +118,9 @@ export class RepositoryKeySlots {
     const { store } = this.#context
     if (!canDelete(store)) throw readOnly(store)
     const signal = this.#signal(options.signal)
-    const slots = await this.list({ signal })
-    const slot = find(slots, id)
-    await removeKeySlot({ ...this.#context, store }, slot.id, signal)
-    return slot.id
+    const slot = find(await listKeySlots(store, { signal }), id)
+    await removeKeySlot({ ...this.#context, store }, slot, signal)
+    return slot
   }
 
   /**
@@ -206,19 +204,27 @@ async function assertOpens(
   }
 }
 
-function find(slots: readonly KeySlotInfo[], id: string): KeySlotInfo {
-  const fitting = slots.filter((slot) => slot.id.startsWith(id.toLowerCase()))
-  const [slot, ...others] = fitting
-  if (id.length < MIN_PREFIX_LENGTH || slot === undefined)
-    throw new PlatterError('ERR_NO_KEY_SLOT', `There is no key slot '${id}'.`)
+function find(slots: readonly KeySlotId[], prefix: string): KeySlotId {
+  const candidates = slots.filter((id) => id.startsWith(prefix.toLowerCase()))
+  const [slot, ...others] = candidates
+  if (prefix.length < MIN_PREFIX_LENGTH || slot === undefined)
+    throw new PlatterError('ERR_NO_KEY_SLOT', `There is no key slot '${prefix}'.`)
   if (others.length > 0) {
     throw new PlatterError(
       'ERR_INVALID_ARGUMENT',
-      `'${id}' fits ${fitting.length} key slots; give more digits of the id.`,
-      { candidates: fitting.map((each) => each.id) },
+      `'${prefix}' fits ${candidates.length} key slots; give more digits of the id.`,
+      { candidates },
     )
   }
   return slot
+}
+
+function tooMany(): PlatterError {
+  return new PlatterError(
+    'ERR_LIMIT_EXCEEDED',
+    `A repository has at most ${MAX_KEY_SLOTS} key slots, and there are as many. Remove one first.`,
+    { expected: MAX_KEY_SLOTS },
+  )
 }
 
 /** Shortest prefix of an id that names a slot. */

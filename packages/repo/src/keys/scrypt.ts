@@ -30,6 +30,14 @@ export function isScryptInRange({ N, r, p }: ScryptParameters): boolean {
   return isPowerOfTwo && r === R && Number.isSafeInteger(p) && p >= 1 && p <= MAX_P
 }
 
+/** Time that one try takes, in a unit of its own. */
+export function scryptCost({ N, p }: ScryptParameters): number {
+  return N * p
+}
+
+/** What a try takes at most. */
+export const MAX_SCRYPT_COST: number = MAX_N * MAX_P
+
 /** What is in range, for messages. */
 export const SCRYPT_RANGE: string = `N a power of two from 2^14 to 2^20, r = ${R}, p from 1 to ${MAX_P}`
 

@@ -1,7 +1,10 @@
 import { type KeySlotId, PlatterError, type ReadableStore, type RepositoryId } from '@platter/core'
+import { MAX_KEY_SLOTS } from '../format/limits.ts'
+import { KEYS_PREFIX } from '../format/object-names.ts'
 import { type Credential, type Credentials, readCredential } from './credential.ts'
 import { type KeySlot, openKeySlot } from './key-slot.ts'
 import { loadKeySlots } from './load-slots.ts'
+import { MAX_SCRYPT_COST, scryptCost } from './scrypt.ts'
 
 /** The master key of a repository, and the slot it came from. */
 export interface Unlocked {
@@ -37,8 +40,8 @@ export async function unlock(
   try {
     let altered: PlatterError | undefined
     const fitting = slots.filter(({ derivation }) => kindOf(derivation.kind) === credential.kind)
-    fitting.sort((a, b) => cost(a) - cost(b))
-    for (const slot of fitting) {
+    const tried = affordable(fitting)
+    for (const slot of tried) {
       options.signal?.throwIfAborted()
       try {
         const master = await openKeySlot(slot, repository, credential)
@@ -49,10 +52,32 @@ export async function unlock(
         altered ??= error
       }
     }
+    if (altered === undefined && tried.length < fitting.length) throw tooCostly(tried.length, fitting.length)
     throw altered ?? refusal(credential, fitting.length, slots.length, problems)
   } finally {
     credential.bytes.fill(0)
   }
+}
+
+/** What trying slots may cost in all: as much as the slots of a repository can at most. */
+const MAX_COST: number = MAX_KEY_SLOTS * MAX_SCRYPT_COST
+
+/** The slots that can be tried within the bound, those that cost least first. */
+export function affordable<Slot extends Pick<KeySlot, 'derivation'>>(slots: readonly Slot[]): Slot[] {
+  let spent = 0
+  const cheapestFirst = [...slots].sort((a, b) => cost(a) - cost(b))
+  return cheapestFirst.filter((slot) => {
+    spent += cost(slot)
+    return spent <= MAX_COST
+  })
+}
+
+function tooCostly(tried: number, count: number): PlatterError {
+  return new PlatterError(
+    'ERR_LIMIT_EXCEEDED',
+    `The passphrase opens none of ${tried} key slots; there are ${count}, and to try more would take too long. Remove objects under '${KEYS_PREFIX}' that do not belong there.`,
+    { expected: MAX_KEY_SLOTS, actual: count },
+  )
 }
 
 function refusal(
@@ -84,6 +109,6 @@ function kindOf(derivation: KeySlot['derivation']['kind']): Credential['kind'] {
   return derivation === 'scrypt' ? 'passphrase' : 'key-file'
 }
 
-function cost({ derivation }: KeySlot): number {
-  return derivation.kind === 'scrypt' ? derivation.parameters.N * derivation.parameters.p : 0
+function cost({ derivation }: Pick<KeySlot, 'derivation'>): number {
+  return derivation.kind === 'scrypt' ? scryptCost(derivation.parameters) : 0
 }

@@ -45,52 +45,46 @@ export async function assertReplacementsWhole(
 
 async function findProblem(
   context: ReplacementContext,
-  sweep: SweepRecord,
+  { session, packs: { repacked } }: SweepRecord,
   signal: AbortSignal,
 ): Promise<string | undefined> {
-  const packs = await replacementPacks(context, sweep, signal)
   const { store, keys } = context
+  const sizes = await listPacks(store, signal)
+  const going = repacked.filter((id) => sizes.has(id))
+  if (session === undefined || going.length === 0) return undefined
+  const index = await indexOf(context, indexPrefix(session), signal)
+  if (typeof index === 'string') return index
+  const packs = new Map<PackId, number>()
+  for (const id of going) {
+    for (const blob of await blobsOf(store, id, sizes.get(id)!, keys.pack, signal)) {
+      for (let entry = index.find(blob); entry >= 0; entry = index.findNext(blob, entry)) {
+        const pack = index.packs[index.packOf(entry)]!
+        packs.set(pack.id, pack.fileBytes)
+      }
+    }
+  }
   await using verifiers = new PackVerifiers(keys, 0)
   for await (const { problems } of verifyPacks(packs, { store, verifiers, signal }))
     if (problems[0] !== undefined) return problems[0].message
   return undefined
 }
 
-/** Packs that the sweep's session stored and that hold what packs hold which are still there and will go. */
-async function replacementPacks(
-  { store, records, keys }: ReplacementContext,
-  { session, packs: { repacked } }: SweepRecord,
-  signal: AbortSignal,
-): Promise<Map<PackId, number>> {
-  const replacements = new Map<PackId, number>()
-  if (session === undefined || repacked.length === 0) return replacements
-  const index = await readableIndex({ store, records }, indexPrefix(session), signal)
-  const sizes = await listPacks(store, signal)
-  for (const id of repacked) {
-    const fileBytes = sizes.get(id)
-    if (fileBytes === undefined) continue
-    for (const blob of await blobsOf(store, id, fileBytes, keys.pack, signal)) {
-      for (let entry = index.find(blob); entry >= 0; entry = index.findNext(blob, entry)) {
-        const pack = index.packs[index.packOf(entry)]!
-        replacements.set(pack.id, pack.fileBytes)
-      }
-    }
-  }
-  return replacements
-}
-
-/** An index of those segments below a prefix that can be read. What the others list is listed by a repair. */
-async function readableIndex(
+/** An index of what a collector's session lists; or what is wrong with it, so that it may list more. */
+async function indexOf(
   { store, records }: SealedStore,
   prefix: string,
   signal: AbortSignal,
-): Promise<ChunkIndex> {
+): Promise<ChunkIndex | string> {
+  const names: string[] = []
+  for await (const { name } of store.list(prefix, { signal })) names.push(name)
+  if (names.length === 0) return `The index segments under ${prefix} are gone.`
   const segments: IndexSegment[] = []
-  for await (const { name } of store.list(prefix, { signal })) {
+  for (const name of names) {
     const read = async (): Promise<IndexSegment> =>
       decodeIndexSegment(name, await store.get(name, { maxBytes: MAX_INDEX_SEGMENT_BYTES, signal }), records)
     const segment = await unlessDamaged(read, signal)
-    if (segment !== undefined) segments.push(segment)
+    if (segment === undefined) return `The index segment ${name} cannot be read.`
+    segments.push(segment)
   }
   return chunkIndexOf(segments)
 }

@@ -1,8 +1,6 @@
 import {
-  createHasher,
   type PackId,
   PlatterError,
-  packIdFrom,
   type RandomSource,
   type RecordSealer,
   type WritableStore,
@@ -12,11 +10,10 @@ import { DAMAGE } from '../check/damage.ts'
 import { mapConcurrently } from '../concurrency/map-concurrently.ts'
 import type { RepositoryKeys } from '../config/repository-keys.ts'
 import type { IndexedPack } from '../format/index-segment.ts'
-import { MAX_PACK_FILE_BYTES, PACKS_PER_INDEX_SEGMENT } from '../format/limits.ts'
+import { PACKS_PER_INDEX_SEGMENT } from '../format/limits.ts'
 import { packName } from '../format/object-names.ts'
 import { chunkIndexOf } from '../index/chunk-index-builder.ts'
 import { IndexComparison, type PackListing } from '../index/index-comparison.ts'
-import { listSettledPacks } from '../pack/list-packs.ts'
 import { fetchPackDirectory } from '../pack/pack-directory.ts'
 import { PackUploader } from '../pack/pack-uploader.ts'
 import { assertReplacementsWhole } from '../prune/replacements.ts'
@@ -26,6 +23,7 @@ import { findGround, finishPrune, unfinished } from './pending-prune.ts'
 import { RepairReporter } from './repair-progress.ts'
 import { underSession } from './repair-session.ts'
 import { retireSegments } from './retire-segments.ts'
+import { listUsablePacks } from './usable-packs.ts'
 
 const CONCURRENCY = 8
 
@@ -83,7 +81,7 @@ class IndexRepair {
     )
     const index = chunkIndexOf(readable.map(({ segment }) => segment))
     const comparison = new IndexComparison(index)
-    const sizes = await this.#packs()
+    const sizes = await listUsablePacks(this.#context.store, this.#signal)
     await this.#readDirectories(sizes, comparison)
 
     const listings = comparison.listings()
@@ -122,29 +120,6 @@ class IndexRepair {
     await assertReplacementsWhole(this.#context, generation, pending.sweep, this.#signal)
     await finishPrune(this.#context, pending, this.#signal)
     return generation
-  }
-
-  /** Packs in the store, without those in quarantine that are still damaged. */
-  async #packs(): Promise<Map<PackId, number>> {
-    const { store } = this.#context
-    const { sizes, quarantined } = await listSettledPacks(store, this.#signal)
-    for (const id of quarantined) {
-      if (sizes.has(id) && !(await this.#isWhole(id))) sizes.delete(id)
-    }
-    return sizes
-  }
-
-  /** Whether an intact copy has been put in the place of a pack in quarantine. */
-  async #isWhole(id: PackId): Promise<boolean> {
-    try {
-      const options = { maxBytes: MAX_PACK_FILE_BYTES, signal: this.#signal }
-      const file = await this.#context.store.get(packName(id), options)
-      return packIdFrom(createHasher().hash(file)) === id
-    } catch (error) {
-      this.#signal.throwIfAborted()
-      if (error instanceof PlatterError && DAMAGE.has(error.code)) return false
-      throw error
-    }
   }
 
   /** Reads every pack's directory; what no segment lists is listed at once. */

@@ -37,7 +37,7 @@ import type { SnapshotCatalog } from '../snapshots/snapshot-catalog.ts'
 import { equalRanges } from '../tree/byte-ranges.ts'
 import { workerCount } from '../workers/worker-pool.ts'
 import { BlobStock } from './blob-stock.ts'
-import { readerOfGoingPacks } from './going-packs.ts'
+import { describedPacks, readerOfGoingPacks } from './described-packs.ts'
 import { type HealInput, healFromSource } from './heal-from-source.ts'
 import { ImageSource } from './image-source.ts'
 import { assertNotFenced, type NamedSegment, packsOf, readAllSegments } from './index-segments.ts'
@@ -47,6 +47,7 @@ import { RepairReporter } from './repair-progress.ts'
 import { underSession } from './repair-session.ts'
 import { retireSegments } from './retire-segments.ts'
 import { PackSalvager } from './salvage-pack.ts'
+import { listUsablePacks } from './usable-packs.ts'
 
 /** Where a repair looks for what was lost. */
 export type HealSource =
@@ -95,6 +96,9 @@ class PackRepair {
   #pending: PendingPrune | undefined
   /** Packs that it was to remove and that are still there, with their sizes. */
   readonly #going = new Map<PackId, number>()
+  /** Index segments that cannot be read, and what is known besides the others: what packs say that none of them lists. */
+  #unreadable: readonly string[] = []
+  readonly #described = new Set<NamedSegment>()
 
   constructor(context: RepairPacksContext, options: Omit<RepairPacksOptions, 'from'>) {
     this.#context = context
@@ -188,11 +192,21 @@ class PackRepair {
     return this.#pending?.packs.has(id) ?? false
   }
 
-  /** @throws ERR_CORRUPT_INDEX: what an unreadable segment lists would seem lost. */
+  /**
+   * What the index says. What a segment lists that cannot be read would seem lost, so the index has to be repaired
+   * first. While a prune is unfinished that may not be possible, as what took the place of other packs may be damaged,
+   * and what seems lost may really be when the prune is finished; so then the packs themselves are asked, too.
+   *
+   * @throws ERR_CORRUPT_INDEX
+   */
   async #segments(): Promise<readonly NamedSegment[]> {
     const { readable, damaged } = await readAllSegments(this.#context, this.#signal, (done, total) =>
       this.#reporter.tell('index', done, total),
     )
+    if (this.#pending !== undefined) {
+      this.#unreadable = damaged.map(({ name }) => name)
+      return [...readable, ...(await this.#describe(readable))]
+    }
     const [first] = damaged
     if (first === undefined) return readable
     throw new PlatterError(
@@ -200,6 +214,20 @@ class PackRepair {
       `The index is damaged (${first.name}). Repair the index first; without it, sound packs would seem to be lost.`,
       { object: first.name, cause: first.error },
     )
+  }
+
+  /** What packs say that no segment lists. */
+  async #describe(readable: readonly NamedSegment[]): Promise<readonly NamedSegment[]> {
+    const { store, keys } = this.#context
+    const sizes = await listUsablePacks(store, this.#signal)
+    for (const id of sizes.keys()) if (this.#isGoing(id)) sizes.delete(id)
+    for (const { segment } of readable) for (const { id } of segment.packs) sizes.delete(id)
+    let firstPack = readable.reduce((sum, { segment }) => sum + segment.packs.length, 0)
+    for await (const segment of describedPacks(store, sizes, keys, this.#signal)) {
+      this.#described.add({ name: packName(segment.packs[0]!.id), segment, firstPack })
+      firstPack += segment.packs.length
+    }
+    return [...this.#described]
   }
 
   /** Reads all packs, and finds those that are damaged or missing. */
@@ -378,15 +406,17 @@ class PackRepair {
   }
 
   /**
-   * Lists anew what the segments with damaged packs, and those that a prune which was cut off removes, list beside
-   * what is damaged or goes.
+   * Lists anew what the segments with damaged packs, unreadable ones, and those that a prune which was cut off removes,
+   * list beside what is damaged or goes.
    *
    * @returns names of the segments that are no longer needed then.
    */
   #relist(segments: readonly NamedSegment[], uploader: PackUploader | undefined): string[] {
     const isBad = ({ segment }: NamedSegment): boolean => segment.packs.some(({ id }) => this.#bad.has(id))
     const isGoing = ({ name }: NamedSegment): boolean => this.#pending?.segments.has(name) ?? false
-    const goes = (segment: NamedSegment): boolean => isBad(segment) || isGoing(segment)
+    const isDescribed = (segment: NamedSegment): boolean => this.#described.has(segment)
+    const goes = (segment: NamedSegment): boolean =>
+      isBad(segment) || isGoing(segment) || isDescribed(segment)
     const listed = new Set(
       segments
         .filter((segment) => !goes(segment))
@@ -399,7 +429,10 @@ class PackRepair {
         uploader?.list(pack)
       }
     }
-    return segments.filter((segment) => isBad(segment) && !isGoing(segment)).map(({ name }) => name)
+    const bad = segments.filter((segment) => isBad(segment) && !isDescribed(segment))
+    return [...bad.map(({ name }) => name), ...this.#unreadable].filter(
+      (name) => !this.#pending?.segments.has(name),
+    )
   }
 
   /** Brings the marks of all snapshots up to date. */

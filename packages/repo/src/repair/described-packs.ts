@@ -2,13 +2,51 @@ import { type PackId, PlatterError, plainRecords, type ReadableStore } from '@pl
 import { DAMAGE } from '../check/damage.ts'
 import { mapConcurrently } from '../concurrency/map-concurrently.ts'
 import type { RepositoryKeys } from '../config/repository-keys.ts'
-import { decodeIndexSegment, encodeIndexSegment, type IndexedPack } from '../format/index-segment.ts'
+import {
+  decodeIndexSegment,
+  encodeIndexSegment,
+  type IndexedPack,
+  type IndexSegment,
+} from '../format/index-segment.ts'
 import { packName } from '../format/object-names.ts'
 import { ChunkIndexBuilder } from '../index/chunk-index-builder.ts'
 import { BlobReader } from '../pack/blob-reader.ts'
 import { fetchPackDirectory } from '../pack/pack-directory.ts'
 
 const CONCURRENCY = 8
+
+/**
+ * What packs say themselves of what is in them, each in the form that an index is made of. It is not stored.
+ *
+ * @param sizes of the packs, in bytes.
+ * @throws what the store throws. Packs that cannot tell what is in them are left out.
+ */
+export async function* describedPacks(
+  store: ReadableStore,
+  sizes: ReadonlyMap<PackId, number>,
+  keys: RepositoryKeys,
+  signal: AbortSignal,
+): AsyncGenerator<IndexSegment> {
+  const read = async ([id, fileBytes]: [PackId, number]): Promise<IndexedPack | undefined> => {
+    try {
+      const directory = await fetchPackDirectory(store, packName(id), fileBytes, keys.pack, { signal })
+      return { id, fileBytes, ...directory }
+    } catch (error) {
+      signal.throwIfAborted()
+      if (error instanceof PlatterError && DAMAGE.has(error.code)) return undefined
+      throw error
+    }
+  }
+  for await (const pack of mapConcurrently(sizes, CONCURRENCY, read)) {
+    if (pack === undefined) continue
+    const name = packName(pack.id)
+    yield decodeIndexSegment(
+      name,
+      Buffer.concat(encodeIndexSegment(name, [pack], plainRecords)),
+      plainRecords,
+    )
+  }
+}
 
 /**
  * Reads blobs from packs that a prune is about to remove, as their own directories say: what it removed first are the
@@ -23,23 +61,7 @@ export async function readerOfGoingPacks(
   keys: RepositoryKeys,
   signal: AbortSignal,
 ): Promise<BlobReader> {
-  const read = async ([id, fileBytes]: [PackId, number]): Promise<IndexedPack | undefined> => {
-    try {
-      const directory = await fetchPackDirectory(store, packName(id), fileBytes, keys.pack, { signal })
-      return { id, fileBytes, ...directory }
-    } catch (error) {
-      signal.throwIfAborted()
-      if (error instanceof PlatterError && DAMAGE.has(error.code)) return undefined
-      throw error
-    }
-  }
   const index = new ChunkIndexBuilder()
-  for await (const pack of mapConcurrently(sizes, CONCURRENCY, read)) {
-    if (pack === undefined) continue
-    // In the form that an index is made of; it is not stored.
-    const name = packName(pack.id)
-    const segment = Buffer.concat(encodeIndexSegment(name, [pack], plainRecords))
-    index.add(decodeIndexSegment(name, segment, plainRecords))
-  }
+  for await (const segment of describedPacks(store, sizes, keys, signal)) index.add(segment)
   return new BlobReader(store, index.build(), keys)
 }
