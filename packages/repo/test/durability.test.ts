@@ -1,6 +1,6 @@
 // What stands in a store may not be durable: who created it may have died before that. Whoever relies on it settles it
 // first, so that a power cut takes nothing that a snapshot needs.
-import type { RandomSource } from '@platter/core'
+import type { RandomSource, Store } from '@platter/core'
 import { LocalStore } from '@platter/fs-adapters'
 import { type BackupOptions, type PruneOptions, Repository, type Snapshot } from '@platter/repo'
 import { type Test, test } from 'tap'
@@ -190,6 +190,57 @@ test('a sweep does not rest on a fence that is not durable', async (t) => {
   const late = backUp(await Repository.open(slow), noise('gone', 100_000), { name: 'late' })
   t.equal(await codeOf(late), 'ERR_SESSION_FENCED')
   await frail.assertRestores(t, kept, PART, 'after the power cut')
+})
+
+/** A store that does something ahead of the first call like `call`, and is gone before a second generation begins. */
+function before(store: Store, call: string, meanwhile: () => Promise<void>): Store {
+  let isDone = false
+  return new SteppedStore(store, async (made) => {
+    if (made === 'put gc/2.mark') throw new Error('The process dies.')
+    if (isDone || made !== call) return
+    isDone = true
+    await meanwhile()
+  })
+}
+
+test('a sweep is durable before anybody does what it says', async (t) => {
+  for (const finish of ['prune', 'repairIndex'] as const) {
+    const { frail, part, prune } = await condemned(t)
+    const lazy: PruneOptions = { ...THOROUGH, maxRepackBytes: 0 }
+    let goOn = (): void => {}
+    const cut = new Promise<void>((resolve) => {
+      goOn = resolve
+    })
+    // Two collectors at one generation. One would move what is needed, the other leaves it where it is.
+    let other: Promise<string> | undefined
+    const moving = before(frail.store(), 'put gc/1.sweep', async () => {
+      await new Promise<void>((resolve) => {
+        const slow = before(frail.store(), 'put gc/1.sweep', async () => {
+          resolve()
+          await cut
+        })
+        other = Repository.open(slow).then((repo) => codeOf(repo.prune(undefined, lazy)))
+      })
+      frail.failing = /^sync gc$/
+    })
+    const code = await codeOf((await Repository.open(moving)).prune(undefined, THOROUGH))
+    frail.failing = undefined
+    t.equal(code, 'ERR_STORE_IO')
+    // A third does what the sweep says that it finds, nearly to the end.
+    const packs = (await objectNames(frail.store(), 'packs/')).length
+    await frail.fail(t, /^link gc\/1\.done/, async () =>
+      finish === 'prune' ? await prune() : await (await frail.open()).repairIndex(),
+    )
+    t.ok((await objectNames(frail.store(), 'packs/')).length < packs, 'packs are gone')
+    // It is the power of a server: the slow one, elsewhere, goes on.
+    frail.cutPower()
+    goOn()
+    await other
+    t.ok((await objectNames(frail.store(), 'gc/')).includes('gc/1.done'))
+    const again = await frail.backUp(WHOLE, { name: 'again' })
+    await frail.assertRestores(t, part, PART, 'what was there before')
+    await frail.assertRestores(t, again, WHOLE, 'what would rely on packs that are gone')
+  }
 })
 
 test('a repair lists no pack that is not durable', async (t) => {

@@ -267,6 +267,18 @@ export const COLLECTOR_MUTANTS: readonly Mutant[] = [
     ],
   },
   {
+    name: 'nosettlegc',
+    what: 'a prune does what a sweep says that may not be durable',
+    ground: { test: 'durability.test.js', title: 'a sweep is durable before anybody does what it says' },
+    edits: [
+      {
+        file: PRUNE,
+        find: 'await settle(this.#plain.store, GC_PREFIX, { signal: this.#signal });',
+        replace: '',
+      },
+    ],
+  },
+  {
     name: 'futureclocks',
     what: 'a mark from a clock that is ahead keeps the dead alive',
     ground: {

@@ -38,6 +38,4 @@ export interface Mutant {
   readonly edits: readonly Edit[]
   /** Default: random histories. */
   readonly ground?: Ground
-  /** Nothing is known yet to catch it. */
-  readonly isOpen?: true
 }

@@ -118,4 +118,12 @@ export const REPAIR_MUTANTS: readonly Mutant[] = [
       },
     ],
   },
+  {
+    name: 'nosettlegcrepair',
+    what: 'a repair does what a sweep says that may not be durable',
+    ground: { test: 'durability.test.js', title: 'a sweep is durable before anybody does what it says' },
+    edits: [
+      { file: 'repair/pending-prune.js', find: 'await settle(store, GC_PREFIX, { signal });', replace: '' },
+    ],
+  },
 ]
