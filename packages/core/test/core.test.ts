@@ -300,6 +300,17 @@ const data = fc
   )
 
 test('what compress makes, decompress undoes', async (t) => {
+  /** Decompressed where it lies between other bytes, all of which are as before. */
+  const checkInPlace = (codec: CodecNumber, stored: Uint8Array, input: Uint8Array): void => {
+    for (const at of [0, 3, 4, 100]) {
+      const around = new Uint8Array(new SharedArrayBuffer(at + stored.length + 10)).fill(0x5a)
+      around.set(stored, at)
+      const before = around.slice()
+      const raw = decompress(codec, around.subarray(at, at + stored.length), input.length, true)
+      if (!sameBytes(raw, input)) throw new Error(`${codec} lost it at ${at}`)
+      if (!sameBytes(around, before)) throw new Error(`${codec} changed what lies around it at ${at}`)
+    }
+  }
   const check = (input: Uint8Array): void => {
     const before = hex(input.subarray(0, 5000))
     for (const codec of codecs) {
@@ -310,6 +321,7 @@ test('what compress makes, decompress undoes', async (t) => {
       if (stored.buffer === input.buffer) throw new Error('the result is not memory of its own')
       if (!sameBytes(decompress(CODEC[codec], stored, input.length), input))
         throw new Error(`${codec} lost it`)
+      checkInPlace(CODEC[codec], stored, input)
     }
     if (hex(input.subarray(0, 5000)) !== before) throw new Error('the input was changed')
   }

@@ -1,6 +1,6 @@
 // How a check that reads all data comes by the packs: into memory that is used again, and never more than there is.
 
-import { PlatterError, type Store } from '@platter/core'
+import { PlatterError, type ReadsInto, type Store } from '@platter/core'
 import { MemoryStore } from '@platter/fs-adapters'
 import { FaultStore } from '@platter/fs-adapters/testing'
 import { Repository } from '@platter/repo'
@@ -18,26 +18,23 @@ import {
 } from './adversity.ts'
 
 /** A store that reads objects into the memory it is offered, as `LocalStore` does, and notes how it was asked. */
-class ReusingStore extends MemoryStore {
+class ReusingStore extends MemoryStore implements ReadsInto {
   offered = 0
   used = 0
   busy = 0
   busiest = 0
 
-  override async get(...[name, options]: Parameters<MemoryStore['get']>): ReturnType<MemoryStore['get']> {
-    const bytes = await super.get(name, options)
-    const into = options?.into
-    if (into === undefined) return bytes
+  async getInto(...[name, memory, options]: Parameters<ReadsInto['getInto']>): Promise<Uint8Array> {
+    const bytes = await this.get(name, options)
     this.offered++
     this.busiest = Math.max(this.busiest, ++this.busy)
     // Long enough for all that can be asked at once to be.
     await new Promise((resolve) => setTimeout(resolve, 5))
     this.busy--
-    if (into.byteLength < bytes.length) return bytes
+    if (memory.length < bytes.length) return bytes
     this.used++
-    const view = new Uint8Array(into, 0, bytes.length)
-    view.set(bytes)
-    return view
+    memory.set(bytes)
+    return memory.subarray(0, bytes.length)
   }
 }
 
@@ -85,10 +82,11 @@ test('packs that vanish while a check runs give their memory back', async (t) =>
   const gone = new Set(packs.slice(0, 10))
   const store = new Proxy(inner, {
     get(target, key) {
-      if (key !== 'get') return Reflect.get(target, key, target).bind?.(target) ?? Reflect.get(target, key)
-      return async (...args: Parameters<MemoryStore['get']>) => {
+      if (key !== 'getInto')
+        return Reflect.get(target, key, target).bind?.(target) ?? Reflect.get(target, key)
+      return async (...args: Parameters<ReadsInto['getInto']>) => {
         if (gone.has(args[0])) throw new PlatterError('ERR_NOT_FOUND', 'gone', { object: args[0] })
-        return await target.get(...args)
+        return await target.getInto(...args)
       }
     },
   })

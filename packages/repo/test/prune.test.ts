@@ -7,7 +7,7 @@ import {
   type SpaceReserve,
   type WritableStore,
 } from '@platter/core'
-import { LocalStore, MemorySource, MemoryStore } from '@platter/fs-adapters'
+import { MemorySource, MemoryStore } from '@platter/fs-adapters'
 import { FaultStore } from '@platter/fs-adapters/testing'
 import { type PruneOptions, type PruneReport, type Removal, Repository } from '@platter/repo'
 import { test } from 'tap'
@@ -31,9 +31,6 @@ import {
   sourceFrom,
 } from './adversity.ts'
 import { ForgetfulStore, interruptedAt } from './interleaving.ts'
-import { Disk } from './simulation/disk.ts'
-import { DiskFileSystem, type Perform, STORE_PATH, systemError } from './simulation/disk-file-system.ts'
-import { RandomStream } from './simulation/random-stream.ts'
 
 /** Takes every writer that has not committed for dead at once. */
 const NOW: PruneOptions = { patienceSeconds: 0 }
@@ -249,7 +246,7 @@ test('a damaged blob is never moved', async (t) => {
   t.equal(await codeOf(restored(await Repository.open(store), id)), 'ERR_CORRUPT_BLOB')
 })
 
-test('of two copies, the one in a pack that was cut is not the one to be kept', async (t) => {
+test('of two copies, one in a pack that was cut or is gone is not the one to be kept', async (t) => {
   const original = new MemoryStore()
   const image = noise('twice', 150_000)
   await newRepository(original)
@@ -260,70 +257,13 @@ test('of two copies, the one in a pack that was cut is not the one to be kept', 
   await backUp(await Repository.open(slow), image, { name: 'first' })
   const packs = await objectNames(original, 'packs/')
   t.ok(packs.length >= 4, 'everything is there twice')
-  for (const name of packs) {
+  for (const [name, sizeBytes] of packs.flatMap((pack) => [[pack, 100] as const, [pack, 0] as const])) {
     const store = await copyOf(original)
-    const bytes = await store.get(name)
-    await replaceObject(store, name, bytes.subarray(0, 100))
+    const cut = (await store.get(name)).subarray(0, sizeBytes)
+    await replaceObject(store, name, sizeBytes === 0 ? undefined : cut)
     await (await Repository.open(store)).prune(undefined, { ...NOW, maxUnusedFraction: 0 })
     const repo = await Repository.open(store)
     for await (const { id } of repo.snapshots()) t.ok(sameBytes(await restored(repo, id), image), name)
-  }
-})
-
-test('what a session said goes only when its snapshot is durable', async (t) => {
-  const disk = new Disk()
-  let isFailing = false
-  const perform: Perform = async ({ label }, effect) => {
-    if (isFailing && label === 'sync snapshots') throw systemError('EIO', label)
-    return effect()
-  }
-  const open = (): Promise<Repository> =>
-    Repository.open(new LocalStore(STORE_PATH, { fileSystem: new DiskFileSystem(disk, perform, () => 0) }))
-  await newRepository(new LocalStore(STORE_PATH, { fileSystem: new DiskFileSystem(disk, perform, () => 0) }))
-  isFailing = true
-  // It stands, but not for long: the power fails.
-  t.equal(await codeOf(backUp(await open(), noise('a', 50_000))), 'ERR_STORE_IO')
-  isFailing = false
-  await (await open()).prune(undefined, NOW)
-  disk.losePower(new RandomStream(1))
-  const repo = await open()
-  t.equal((await collected(repo.snapshots())).length, 1, 'it was taken for committed')
-})
-
-test('a sweep does not rest on a copy that is not durable', async (t) => {
-  const disk = new Disk()
-  let failing: RegExp | undefined
-  const perform: Perform = async ({ label }, effect) => {
-    if (failing?.test(label)) throw systemError('EIO', label)
-    return effect()
-  }
-  const store = (): LocalStore =>
-    new LocalStore(STORE_PATH, { fileSystem: new DiskFileSystem(disk, perform, () => 0) })
-  await newRepository(store())
-  const repo = await Repository.open(store())
-  const kept = noise('kept', 60_000)
-  const both = await backUp(repo, Buffer.concat([kept, noise('forgotten', 60_000)]), { name: 'both' })
-  const { id } = await backUp(repo, kept, { name: 'kept' })
-  await repo.forget(both.id)
-  // A prune condemns packs that are needed in part, and dies before it moves anything.
-  failing = /^sync snapshots$/
-  const settings = { ...NOW, maxUnusedFraction: 0 }
-  t.equal(await codeOf(repo.prune(undefined, settings)), 'ERR_STORE_IO')
-  const packs = (await objectNames(store(), 'packs/')).length
-  // So a backup stores what is in them anew; it dies when its segment stands, and is not durable.
-  failing = /^sync index/
-  t.equal(await codeOf(backUp(await Repository.open(store()), kept, { name: 'dead' })), 'ERR_STORE_IO')
-  t.ok((await objectNames(store(), 'packs/')).length > packs)
-  // The backup began after that prune, which therefore believes it, and need not end it.
-  failing = /^link gc\/2\.mark/
-  t.equal(await codeOf((await Repository.open(store())).prune(undefined, settings)), 'ERR_STORE_IO')
-  failing = undefined
-  t.same((await objectNames(store(), 'gc/')).slice(0, 1), ['gc/1.done'])
-  for (let seed = 1; seed <= 10; seed++) {
-    const cut = disk.copy()
-    cut.losePower(new RandomStream(seed))
-    const left = new LocalStore(STORE_PATH, { fileSystem: new DiskFileSystem(cut, perform, () => 0) })
-    t.ok(sameBytes(await restored(await Repository.open(left), id), kept), `power cut ${seed}`)
   }
 })
 

@@ -496,6 +496,19 @@ function withoutDelete(store: MemoryStore): WritableStore {
   }
 }
 
+test('what only the index has lost is not taken for lost', async (t) => {
+  for (const lost of await objectNames(VICTIM.store, 'index/')) {
+    const store = await copyOf(VICTIM.store)
+    await store.delete(lost)
+    const planned = await (await Repository.open(store)).repairPacks({ workers: 0, dryRun: true })
+    t.same([planned.damage, planned.marked], [[], []])
+    t.same((await repaired(store)).damage, [])
+    t.same(await objectNames(store, 'damage/'), [])
+    t.same(await verdicts(store), ALL_EXACT)
+    t.same(await checkCodes(store), [])
+  }
+})
+
 test('what is not for a repair to decide', async (t) => {
   const foreign = await copyOf(VICTIM.store)
   const another = new MemoryStore()

@@ -44,17 +44,24 @@ const MIN_COMPRESS_BYTES = 64
  * Undoes {@link compress}. The declared length bounds the memory used, whatever the stored bytes claim.
  *
  * @param rawLength plaintext length that the directory or index declares.
+ * @param borrows nobody else looks at the memory around `stored` meanwhile: a few bytes before it may be changed during
+ * the call, and are as they were after it. It is faster.
  * @returns exactly `rawLength` bytes; for codec none `stored` itself.
  * @throws ERR_CORRUPT_BLOB when the bytes are not such a compression of `rawLength` bytes.
  */
-export function decompress(codec: CodecNumber, stored: Uint8Array, rawLength: number): Uint8Array {
+export function decompress(
+  codec: CodecNumber,
+  stored: Uint8Array,
+  rawLength: number,
+  borrows = false,
+): Uint8Array {
   let raw: Uint8Array
   try {
     raw =
       codec === CODEC.none
         ? stored
         : codec === CODEC.lz4
-          ? lz4Decompress(stored, rawLength)
+          ? lz4Decompress(stored, rawLength, borrows)
           : zstdDecompress(stored, rawLength)
   } catch (cause) {
     throw new PlatterError(

@@ -12,12 +12,6 @@ export interface StoreCallOptions {
 export interface StoreGetOptions extends StoreCallOptions {
   /** Refuse anything larger, before reading it. */
   readonly maxBytes?: number
-  /**
-   * Memory that the store may read the object into, when it is long enough. The answer is then a view of it from its
-   * first byte on. It spares whoever reads many large objects the making and freeing of memory. A store that cannot
-   * make use of it gives memory of its own, as ever, and leaves this alone.
-   */
-  readonly into?: ArrayBuffer
 }
 
 /**
@@ -32,8 +26,7 @@ export interface StoreGetOptions extends StoreCallOptions {
  * - `list` gives every object that existed before it was called, once, in no promised order, or throws. It never
  *   ends early without an error.
  * - Returned bytes belong to the caller: they span their whole ArrayBuffer (byteOffset 0, no pooled memory), so
- *   they can be transferred to a worker, and the store never touches them again. Only where {@link StoreGetOptions.into}
- *   was given they may be a part of that; it is not touched either once the call has settled.
+ *   they can be transferred to a worker, and the store never touches them again.
  */
 export interface ReadableStore {
   /** Where the store is, for messages. */
@@ -143,4 +136,33 @@ export async function settle(
 
 function hasSettledNames<S extends ReadableStore>(store: S): store is S & SettledNames {
   return 'settle' in store && typeof store.settle === 'function'
+}
+
+/**
+ * What a store can offer to those who read many large objects: that no memory is made and freed for each of them.
+ */
+export interface ReadsInto {
+  /**
+   * Reads a whole object into `memory`, which may be shared between threads.
+   *
+   * @returns the part of `memory` that holds the object, from its first byte on; memory of its own where the object is
+   * longer, and `memory` is as it was.
+   * @throws ERR_NOT_FOUND, ERR_LIMIT_EXCEEDED, ERR_STORE_ACCESS, ERR_STORE_IO; `memory` may hold anything then.
+   */
+  getInto(name: string, memory: Uint8Array, options?: StoreGetOptions): Promise<Uint8Array>
+}
+
+/** Whether a store can read into memory that it is given. */
+export function readsInto<S extends ReadableStore>(store: S): store is S & ReadsInto {
+  return 'getInto' in store && typeof store.getInto === 'function'
+}
+
+/** Reads a whole object, into `memory` if it fits and the store can do that. See {@link ReadsInto}. */
+export async function getInto(
+  store: ReadableStore,
+  name: string,
+  memory: Uint8Array,
+  options?: StoreGetOptions,
+): Promise<Uint8Array> {
+  return readsInto(store) ? await store.getInto(name, memory, options) : await store.get(name, options)
 }

@@ -6,6 +6,7 @@ import {
   assertStorePrefix,
   isStoreName,
   PlatterError,
+  type ReadsInto,
   type SettledNames,
   type SpaceReserve,
   type Store,
@@ -58,7 +59,7 @@ export const LOCAL_STORE_DEFAULTS: Required<LocalStoreOptions> = Object.freeze({
  * const store = await LocalStore.create('/backups/lab')
  * await store.putIfAbsent('notes/first', [new TextEncoder().encode('hello')])
  */
-export class LocalStore implements Store, SpaceReserve, SettledNames {
+export class LocalStore implements Store, SpaceReserve, SettledNames, ReadsInto {
   readonly label: string
   readonly #folder: StoreFolder
   readonly #options: Required<LocalStoreOptions>
@@ -88,7 +89,16 @@ export class LocalStore implements Store, SpaceReserve, SettledNames {
   get(name: string, options: StoreGetOptions = {}): Promise<Uint8Array<ArrayBuffer>> {
     return this.#withObject(name, options, async (file, sizeBytes) => {
       assertSize(name, sizeBytes, options.maxBytes)
-      return await readExactly(file, name, 0, memoryFor(sizeBytes, options.into), options)
+      return await readExactly(file, name, 0, new Uint8Array(sizeBytes), options)
+    })
+  }
+
+  /** @throws ERR_NOT_FOUND, ERR_LIMIT_EXCEEDED, ERR_STORE_ACCESS, ERR_STORE_IO, ERR_INVALID_NAME */
+  getInto(name: string, memory: Uint8Array, options: StoreGetOptions = {}): Promise<Uint8Array> {
+    return this.#withObject(name, options, async (file, sizeBytes) => {
+      assertSize(name, sizeBytes, options.maxBytes)
+      const into = sizeBytes > memory.length ? new Uint8Array(sizeBytes) : memory.subarray(0, sizeBytes)
+      return await readExactly(file, name, 0, into, options)
     })
   }
 
@@ -256,19 +266,13 @@ export class LocalStore implements Store, SpaceReserve, SettledNames {
 /** Most bytes asked of one read call; Node refuses 2 GiB and more. */
 const MAX_READ_BYTES = 1 << 30
 
-function memoryFor(sizeBytes: number, into: ArrayBuffer | undefined): Uint8Array<ArrayBuffer> {
-  return into !== undefined && into.byteLength >= sizeBytes
-    ? new Uint8Array(into, 0, sizeBytes)
-    : new Uint8Array(sizeBytes)
-}
-
-async function readExactly(
+async function readExactly<Memory extends Uint8Array>(
   file: StoreFile,
   name: string,
   offset: number,
-  into: Uint8Array<ArrayBuffer>,
+  into: Memory,
   options: StoreCallOptions,
-): Promise<Uint8Array<ArrayBuffer>> {
+): Promise<Memory> {
   const { length } = into
   let done = 0
   while (done < length) {

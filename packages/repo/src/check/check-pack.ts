@@ -19,7 +19,7 @@ export class PackChecker {
     this.#chunkHasher = createHasher(keys.chunkId)
     this.#nodeHasher = createHasher(keys.nodeId)
     this.#packKey = keys.pack
-    this.#opener = new BlobOpener(keys.pack)
+    this.#opener = new BlobOpener(keys.pack, { borrows: true })
   }
 
   /** What is wrong with a pack; an empty list when nothing is. */

@@ -10,7 +10,7 @@ export interface CheckWorkerData {
 /** A whole pack to be verified. */
 export interface CheckRequest {
   readonly name: string
-  readonly file: Uint8Array<ArrayBuffer>
+  readonly file: Uint8Array
 }
 
 /** What a worker found in a pack. */
@@ -19,8 +19,6 @@ export type CheckReply =
       readonly type: 'checked'
       readonly name: string
       readonly problems: readonly PackProblem[]
-      /** Where the pack was: it comes back to be used again. */
-      readonly memory: ArrayBuffer
     }
   | { readonly type: 'error'; readonly error: TransportedError }
 

@@ -6,11 +6,11 @@ import type { CheckReply, CheckRequest, CheckWorkerData } from './check-protocol
 /** Serves a check at one end of a message port: verifies the packs it is sent. */
 export function serveCheck(port: MessagePort, data: CheckWorkerData): void {
   const checker = new PackChecker(data.keys)
-  const send = (reply: CheckReply, transfer: ArrayBuffer[] = []): void => port.postMessage(reply, transfer)
+  const send = (reply: CheckReply): void => port.postMessage(reply)
   port.on('message', ({ name, file }: CheckRequest) => {
     try {
       const problems = checker.check(name, file)
-      send({ type: 'checked', name, problems, memory: file.buffer }, [file.buffer])
+      send({ type: 'checked', name, problems })
     } catch (error) {
       send({ type: 'error', error: toTransported(error) })
     }

@@ -39,6 +39,7 @@ import { DAMAGE } from './damage.ts'
 import { Findings } from './findings.ts'
 import { NullTarget } from './null-target.ts'
 import { findOutdatedMarks } from './outdated-marks.ts'
+import { PackVerifiers } from './pack-verifiers.ts'
 import { TreeChecker } from './tree-checker.ts'
 import { verifyPacks } from './verify-packs.ts'
 
@@ -88,10 +89,13 @@ class Check {
 
   /** A prune that ran meanwhile makes what was listed before seem damaged, so it is looked at again. */
   async run(): Promise<CheckReport> {
-    const { store } = this.#context
+    const { store, keys } = this.#context
+    // They start while everything else is looked at.
+    await using verifiers =
+      this.#isChosen === undefined ? undefined : new PackVerifiers(keys, workerCount(this.#options.workers))
     for (let tries = 1; ; tries++) {
       const before = await readGcState(store, this.#signal)
-      const report = await this.#look()
+      const report = await this.#look(verifiers)
       if (report.findings.length === 0 || tries === MAX_TRIES) return report
       const after = await readGcState(store, this.#signal)
       if (sameState(before, after)) return report
@@ -101,13 +105,13 @@ class Check {
     }
   }
 
-  async #look(): Promise<CheckReport> {
+  async #look(verifiers: PackVerifiers | undefined): Promise<CheckReport> {
     const snapshots = await this.#checkSnapshots()
     await checkRecords(this.#context, this.#signal, (error, object) => this.#report(error, object))
     await this.#checkKeySlots()
     const index = await this.#checkIndex()
     const packSizes = await this.#checkPacks(index)
-    if (this.#isChosen !== undefined) await this.#checkData(packSizes, this.#isChosen)
+    if (verifiers !== undefined) await this.#checkData(packSizes, verifiers)
     const chunks = await this.#checkTrees(snapshots, index)
     if (this.#options.readData === true) {
       const ids = snapshots.map(({ id }) => id)
@@ -253,10 +257,9 @@ class Check {
   }
 
   /** Reads packs whole and has workers verify every blob in them. */
-  async #checkData(sizes: ReadonlyMap<PackId, number>, isChosen: (id: PackId) => boolean): Promise<void> {
-    const chosen = new Map([...sizes].filter(([id]) => isChosen(id)))
-    const { store, keys } = this.#context
-    const input = { store, keys, workers: workerCount(this.#options.workers), signal: this.#signal }
+  async #checkData(sizes: ReadonlyMap<PackId, number>, verifiers: PackVerifiers): Promise<void> {
+    const chosen = new Map([...sizes].filter(([id]) => this.#isChosen?.(id)))
+    const input = { store: this.#context.store, verifiers, signal: this.#signal }
     let done = 0
     for await (const { name, bytesRead, problems } of verifyPacks(chosen, input)) {
       for (const { code, message, blob } of problems)

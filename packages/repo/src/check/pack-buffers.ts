@@ -1,11 +1,12 @@
 /**
  * Memory that packs are read into, one after the other: a bounded number of buffers, made when they are first needed.
- * Whoever takes one waits until there is one.
+ * Whoever takes one waits until there is one. It is shared with workers: memory that travels to them and back makes the
+ * garbage collector of each thread that it comes by look for what could be freed.
  */
 export class PackBuffers {
   readonly #limit: number
   readonly #bytes: number
-  readonly #spare: ArrayBuffer[] = []
+  readonly #spare: Uint8Array[] = []
   readonly #waiting: Waiting[] = []
   #made = 0
   #ended: { readonly error: unknown } | undefined
@@ -17,13 +18,13 @@ export class PackBuffers {
   }
 
   /** @throws what {@link end} was called with. */
-  async take(): Promise<ArrayBuffer> {
+  async take(): Promise<Uint8Array> {
     if (this.#ended !== undefined) throw this.#ended.error
     const spare = this.#spare.pop()
     if (spare !== undefined) return spare
     if (this.#made < this.#limit) {
       this.#made++
-      return new ArrayBuffer(this.#bytes)
+      return new Uint8Array(new SharedArrayBuffer(this.#bytes))
     }
     return await new Promise((resolve, reject) => {
       this.#waiting.push({ resolve, reject })
@@ -31,7 +32,7 @@ export class PackBuffers {
   }
 
   /** Gives a buffer back to be used again. */
-  give(buffer: ArrayBuffer): void {
+  give(buffer: Uint8Array): void {
     const next = this.#waiting.shift()
     if (next === undefined) this.#spare.push(buffer)
     else next.resolve(buffer)
@@ -45,6 +46,6 @@ export class PackBuffers {
 }
 
 interface Waiting {
-  readonly resolve: (buffer: ArrayBuffer) => void
+  readonly resolve: (buffer: Uint8Array) => void
   readonly reject: (error: unknown) => void
 }

@@ -3,6 +3,7 @@ import {
   hasReserve,
   PlatterError,
   type ReadableStore,
+  readsInto,
   type Store,
   type StoreCallOptions,
   type StoreGetOptions,
@@ -88,7 +89,10 @@ function extras(inner: ReadableStore): object {
     'settle' in inner
       ? { settle: (prefix: string, options?: StoreCallOptions) => settle(inner, prefix, options) }
       : {}
-  return { ...reserve, ...names }
+  const reads = readsInto(inner)
+    ? { getInto: (...args: Parameters<typeof inner.getInto>) => inner.getInto(...args) }
+    : {}
+  return { ...reserve, ...names, ...reads }
 }
 
 class PinnedReads {

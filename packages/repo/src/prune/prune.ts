@@ -214,7 +214,8 @@ class Prune {
 
   /**
    * What the sweep rests on must outlive what it removes: fences, tombstones and snapshots that were seen, and copies of
-   * live chunks, with the segments that list them, which a writer may have died over before they were durable.
+   * live chunks with the segments that list them. Who created them may have died before they were durable. A pack that a
+   * segment lists was durable then, but people put copies of lost packs back.
    */
   async #settle(): Promise<void> {
     for (const prefix of [PACKS_PREFIX, INDEX_PREFIX, SNAPSHOTS_PREFIX, FORGET_PREFIX])

@@ -1,5 +1,6 @@
 import { type PackId, PlatterError, type ReadableStore } from '@platter/core'
 import { DAMAGE } from '../check/damage.ts'
+import { PackVerifiers } from '../check/pack-verifiers.ts'
 import { verifyPacks } from '../check/verify-packs.ts'
 import type { RepositoryKeys } from '../config/repository-keys.ts'
 import type { SweepRecord } from '../format/gc-records.ts'
@@ -62,7 +63,8 @@ async function findProblem(
       }
     }
   }
-  for await (const { problems } of verifyPacks(packs, { store, keys, workers: 0, signal }))
+  await using verifiers = new PackVerifiers(keys, 0)
+  for await (const { problems } of verifyPacks(packs, { store, verifiers, signal }))
     if (problems[0] !== undefined) return problems[0].message
   return undefined
 }

@@ -15,6 +15,7 @@ import type { Finding } from '../api/check-types.ts'
 import type { RepairedPack, RepairPacksOptions, RepairPacksReport } from '../api/repair-types.ts'
 import type { Snapshot } from '../api/snapshot-types.ts'
 import { DAMAGE } from '../check/damage.ts'
+import { PackVerifiers } from '../check/pack-verifiers.ts'
 import { verifyPacks } from '../check/verify-packs.ts'
 import type { RepositoryConfig } from '../config/repository-config.ts'
 import type { RepositoryKeys } from '../config/repository-keys.ts'
@@ -78,7 +79,8 @@ export async function repairPacks(
   context: RepairPacksContext,
   options: Omit<RepairPacksOptions, 'from'>,
 ): Promise<RepairPacksReport> {
-  return await new PackRepair(context, options).run()
+  const report = await new PackRepair(context, options, false).run()
+  return report ?? (await new PackRepair(context, options, true).run())!
 }
 
 class PackRepair {
@@ -95,12 +97,17 @@ class PackRepair {
   #pending: PendingPrune | undefined
   /** Packs that it was to remove and that are still there, with their sizes. */
   readonly #going = new Map<PackId, number>()
+  /** Whether packs are asked what is in them that no index segment lists. */
+  readonly #asksPacks: boolean
+  /** Sound packs that nobody lists, with their sizes. */
+  readonly #unlisted = new Map<PackId, number>()
   /** Index segments that cannot be read, and what is known besides the others: what packs say that none of them lists. */
   #unreadable: readonly string[] = []
   readonly #described = new Set<NamedSegment>()
 
-  constructor(context: RepairPacksContext, options: Omit<RepairPacksOptions, 'from'>) {
+  constructor(context: RepairPacksContext, options: Omit<RepairPacksOptions, 'from'>, asksPacks: boolean) {
     this.#context = context
+    this.#asksPacks = asksPacks
     this.#options = options
     this.#signal = options.signal ?? new AbortController().signal
     this.#workers = workerCount(options.workers)
@@ -114,7 +121,8 @@ class PackRepair {
     }
   }
 
-  async run(): Promise<RepairPacksReport> {
+  /** @returns undefined when what seems lost is in packs that the index does not list, and they were not asked. */
+  async run(): Promise<RepairPacksReport | undefined> {
     const { dryRun = false } = this.#options
     return await underSession(this.#context, { dryRun, signal: this.#signal }, async (session, signal) => {
       this.#signal = signal
@@ -122,7 +130,7 @@ class PackRepair {
     })
   }
 
-  async #repair(session: WriterSession | undefined): Promise<RepairPacksReport> {
+  async #repair(session: WriterSession | undefined): Promise<RepairPacksReport | undefined> {
     const { store, random, config, keys, codec, catalog } = this.#context
     const ground = await this.#meetPendingPrune(session === undefined)
     // Before the index is read: what is committed later may need what this index does not know yet, and is not lost.
@@ -148,6 +156,7 @@ class PackRepair {
     await uploader?.finish()
     // What seems lost may only have been moved by a prune, if that has ended this session.
     if (session !== undefined) await assertNotFenced(store, session, this.#signal)
+    if (!this.#asksPacks && (await this.#isUnlisted(losses))) return undefined
     const { marked, healed } = await this.#mark(snapshots, losses, session !== undefined)
     if (session !== undefined) await this.#quarantine(sizes)
     if (session !== undefined && this.#pending !== undefined)
@@ -202,7 +211,7 @@ class PackRepair {
     const { readable, damaged } = await readAllSegments(this.#context, this.#signal, (done, total) =>
       this.#reporter.tell('index', done, total),
     )
-    if (this.#pending !== undefined) {
+    if (this.#pending !== undefined || this.#asksPacks) {
       this.#unreadable = damaged.map(({ name }) => name)
       return [...readable, ...(await this.#describe(readable))]
     }
@@ -243,11 +252,13 @@ class PackRepair {
     }
     for (const id of named)
       if (!sizes.has(id) && !this.#isGoing(id)) this.#bad.set(id, `The pack ${packName(id)} is missing.`)
-    const input = { store, keys, workers: this.#workers, signal: this.#signal }
+    await using verifiers = new PackVerifiers(keys, this.#workers)
+    const input = { store, verifiers, signal: this.#signal }
     for await (const { id, bytesRead, problems } of verifyPacks(sizes, input)) {
       this.#packsRead++
       this.#reporter.bytesRead += bytesRead
       if (problems[0] !== undefined) this.#bad.set(id, problems[0].message)
+      else if (!named.has(id)) this.#unlisted.set(id, sizes.get(id)!)
       this.#reporter.tell('data', this.#packsRead, sizes.size)
     }
     return sizes
@@ -346,6 +357,15 @@ class PackRepair {
     if (from.kind === 'source') return await healFromSource(input, from.source, losses)
     if (from.kind === 'copy') return await this.#fromCopy(stock, from.reader, losses, find)
     return await this.#fromImages(input, from, losses)
+  }
+
+  /** Whether any of what seems lost is in a pack that nobody lists, because a segment of the index is gone. */
+  async #isUnlisted({ nodes, chunks }: Losses): Promise<boolean> {
+    if (this.#unlisted.size === 0 || nodes.size + chunks.size === 0) return false
+    const { store, keys } = this.#context
+    const { index } = await readerOfGoingPacks(store, this.#unlisted, keys, this.#signal)
+    const lost = [...nodes.values(), ...[...chunks.values()].map(({ id }) => id)]
+    return lost.some((id) => index.find(id) >= 0)
   }
 
   /** Reads what is lost by its id. Nodes that were healed may show more that is lost. */

@@ -88,9 +88,18 @@ export const COLLECTOR_MUTANTS: readonly Mutant[] = [
   {
     name: 'unseencopies',
     what: 'an index entry is taken for a copy, its pack unseen',
-    isOpen: true,
-    ground: { plot: 'damage' },
-    edits: [{ file: 'prune/usage.js', find: 'if (!present) return RANK.absent;', replace: '' }],
+    ground: {
+      test: 'prune.test.js',
+      title: 'of two copies, one in a pack that was cut or is gone is not the one to be kept',
+    },
+    edits: [
+      { file: 'prune/usage.js', find: 'if (!present) return RANK.absent;', replace: '' },
+      {
+        file: 'prune/usage.js',
+        find: 'if (!whole) return RANK.cut;',
+        replace: 'if (present && !whole) return RANK.cut;',
+      },
+    ],
   },
   {
     name: 'trustloser',
@@ -205,14 +214,77 @@ export const COLLECTOR_MUTANTS: readonly Mutant[] = [
   },
   {
     name: 'nosettlesweep',
-    what: 'a sweep rests on snapshots, fences and tombstones that may not be durable',
-    isOpen: true,
-    edits: [{ file: PRUNE, find: 'await this.#settle();', replace: '' }],
+    what: 'a sweep rests on index segments that may not be durable',
+    ground: { test: 'durability.test.js', title: 'a sweep does not rest on a segment that is not durable' },
+    edits: [
+      {
+        file: PRUNE,
+        find: '[PACKS_PREFIX, INDEX_PREFIX, SNAPSHOTS_PREFIX, FORGET_PREFIX]',
+        replace: '[PACKS_PREFIX, SNAPSHOTS_PREFIX, FORGET_PREFIX]',
+      },
+    ],
+  },
+  {
+    name: 'nosettlecopies',
+    what: 'a sweep rests on packs that may not be durable',
+    ground: {
+      test: 'durability.test.js',
+      title: 'a sweep does not rest on a pack that was put back and is not durable',
+    },
+    edits: [
+      {
+        file: PRUNE,
+        find: '[PACKS_PREFIX, INDEX_PREFIX, SNAPSHOTS_PREFIX, FORGET_PREFIX]',
+        replace: '[INDEX_PREFIX, SNAPSHOTS_PREFIX, FORGET_PREFIX]',
+      },
+    ],
+  },
+  {
+    name: 'nosettlefences',
+    what: 'a sweep rests on fences that may not be durable',
+    ground: { test: 'durability.test.js', title: 'a sweep does not rest on a fence that is not durable' },
+    edits: [
+      {
+        file: PRUNE,
+        find: '[PACKS_PREFIX, INDEX_PREFIX, SNAPSHOTS_PREFIX, FORGET_PREFIX]',
+        replace: '[PACKS_PREFIX, INDEX_PREFIX, FORGET_PREFIX]',
+      },
+    ],
+  },
+  {
+    name: 'nosettletombstones',
+    what: 'a sweep rests on tombstones that may not be durable',
+    ground: {
+      test: 'io-faults.test.js',
+      title: 'a tombstone that was not durable when a prune relied on it',
+    },
+    edits: [
+      {
+        file: PRUNE,
+        find: '[PACKS_PREFIX, INDEX_PREFIX, SNAPSHOTS_PREFIX, FORGET_PREFIX]',
+        replace: '[PACKS_PREFIX, INDEX_PREFIX, SNAPSHOTS_PREFIX]',
+      },
+    ],
+  },
+  {
+    name: 'nosettlegc',
+    what: 'a prune does what a sweep says that may not be durable',
+    ground: { test: 'durability.test.js', title: 'a sweep is durable before anybody does what it says' },
+    edits: [
+      {
+        file: PRUNE,
+        find: 'await settle(this.#plain.store, GC_PREFIX, { signal: this.#signal });',
+        replace: '',
+      },
+    ],
   },
   {
     name: 'futureclocks',
     what: 'a mark from a clock that is ahead keeps the dead alive',
-    isOpen: true,
+    ground: {
+      test: 'prune.test.js',
+      title: 'a collector whose clock was ahead does not keep a dead session alive',
+    },
     edits: [{ file: 'prune/writers.js', find: '|| before.sinceMillis > timeMillis', replace: '' }],
   },
   {
@@ -229,7 +301,10 @@ export const COLLECTOR_MUTANTS: readonly Mutant[] = [
   {
     name: 'notidysettle',
     what: 'the records of a session go before its snapshot is durable',
-    ground: { test: 'prune.test.js' },
+    ground: {
+      test: 'durability.test.js',
+      title: 'what a session said goes only when its snapshot is durable',
+    },
     edits: [
       { file: REMOVAL, find: 'await settle(objects.store, SNAPSHOTS_PREFIX, { signal });', replace: '' },
     ],
@@ -237,14 +312,19 @@ export const COLLECTOR_MUTANTS: readonly Mutant[] = [
   {
     name: 'cutcopies',
     what: 'a copy in a pack that was cut counts like any other',
-    ground: { test: 'prune.test.js' },
+    ground: {
+      test: 'prune.test.js',
+      title: 'of two copies, one in a pack that was cut or is gone is not the one to be kept',
+    },
     edits: [{ file: 'prune/usage.js', find: 'if (!whole) return RANK.cut;', replace: '' }],
   },
   {
     name: 'nostop',
     what: 'a live chunk of which no copy is seen does not stop a collector',
-    isOpen: true,
-    ground: { plot: 'damage' },
+    ground: {
+      test: 'io-faults.test.js',
+      title: 'a list that is short without an error: what lives and is not seen stops a prune',
+    },
     edits: [{ file: 'prune/usage.js', find: 'throw onMissing(first);', replace: 'continue;' }],
   },
 ]

@@ -1,7 +1,7 @@
 import { spawn } from 'node:child_process'
 import { type Failure, type Job, runCampaign, type SeedJob, seedJobs } from '../simulation/campaign.ts'
-import type { Ground, Mutant } from './mutant.ts'
-import { type MutatedCopy, makeCopy } from './mutated-copy.ts'
+import type { Ground, Mutant, TestGround } from './mutant.ts'
+import { literally, type MutatedCopy, makeCopy } from './mutated-copy.ts'
 
 export interface HuntOptions {
   readonly firstSeed: number
@@ -46,7 +46,7 @@ async function huntIn(
   ground: Ground | undefined,
   { firstSeed, maxSeeds, jobs }: HuntOptions,
 ): Promise<Found> {
-  if (ground !== undefined && 'test' in ground) return await runTest(copy, ground.test)
+  if (ground !== undefined && 'test' in ground) return await runTest(copy, ground)
   const work = jobsOn(ground, { from: firstSeed, to: firstSeed + maxSeeds - 1 })
   let first: Failure | undefined
   const { histories } = await runCampaign(work, {
@@ -64,17 +64,20 @@ async function huntIn(
   }
 }
 
-function jobsOn(ground: Exclude<Ground, { test: string }> | undefined, seeds: SeedJob): Job[] {
+function jobsOn(ground: Exclude<Ground, TestGround> | undefined, seeds: SeedJob): Job[] {
   if (ground === undefined) return seedJobs(seeds)
   if ('plot' in ground) return seedJobs({ ...seeds, plot: ground.plot })
   if ('scene' in ground) return [{ switches: { scene: ground.scene, part: 0, of: 1 } }]
   return [{ sweep: { operation: ground.sweep, medium: 'disk', second: false, part: 0, of: 1 } }]
 }
 
-async function runTest(copy: MutatedCopy, name: string): Promise<Found> {
+async function runTest(copy: MutatedCopy, { test, title }: TestGround): Promise<Found> {
   // However slow the machine is, what counts is what goes wrong.
-  const env = { ...process.env, TAP_TIMEOUT: '3600' }
-  const child = spawn(process.execPath, [copy.testFile(name)], { env, stdio: ['ignore', 'pipe', 'ignore'] })
+  const env = { ...process.env, TAP_TIMEOUT: '3600', TMPDIR: copy.temporaryFolder }
+  const child = spawn(process.execPath, [copy.testFile(test)], {
+    env: title === undefined ? env : { ...env, TAP_GREP: onlyOf(title), TAP_FILTER_QUIETLY: '1' },
+    stdio: ['ignore', 'pipe', 'ignore'],
+  })
   let output = ''
   child.stdout.on('data', (piece) => {
     output += piece
@@ -82,5 +85,10 @@ async function runTest(copy: MutatedCopy, name: string): Promise<Found> {
   const code = await new Promise<number | null>((resolve) => child.once('close', resolve))
   if (code === 0) return { caughtBy: undefined, problem: undefined, histories: undefined }
   const failed = /^ *not ok \d+ - (.*)$/m.exec(output)?.[1]
-  return { caughtBy: name, problem: failed ?? `It ended with ${code}.`, histories: undefined }
+  return { caughtBy: test, problem: failed ?? `It ended with ${code}.`, histories: undefined }
+}
+
+/** What has tap run the test of one title alone. */
+function onlyOf(title: string): string {
+  return `/^${literally(title)}$/`
 }

@@ -21,8 +21,14 @@ export type Ground =
   | { readonly sweep: Swept }
   /** A scene, played in every way. */
   | { readonly scene: SceneName }
-  /** A test file, as it is built. */
-  | { readonly test: string }
+  /** A test file, as it is built; one test of it, where it is named. */
+  | TestGround
+
+/** A test file that notices, or one test of it. */
+export interface TestGround {
+  readonly test: string
+  readonly title?: string
+}
 
 /** The real code with one rule taken out. */
 export interface Mutant {
@@ -32,6 +38,4 @@ export interface Mutant {
   readonly edits: readonly Edit[]
   /** Default: random histories. */
   readonly ground?: Ground
-  /** Nothing is known yet to catch it. */
-  readonly isOpen?: true
 }

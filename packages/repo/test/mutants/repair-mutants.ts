@@ -33,7 +33,10 @@ export const REPAIR_MUTANTS: readonly Mutant[] = [
   {
     name: 'marklosses',
     what: 'a repair that a prune has ended marks what it misses as lost',
-    isOpen: true,
+    ground: {
+      test: 'repair-races.test.js',
+      title: 'a repair of packs does not take for lost what a prune that ended its session has moved',
+    },
     edits: [
       {
         file: PACKS,
@@ -71,19 +74,56 @@ export const REPAIR_MUTANTS: readonly Mutant[] = [
   {
     name: 'nosettlepacks',
     what: 'a repair lists packs that may not be durable',
-    isOpen: true,
+    ground: { test: 'durability.test.js', title: 'a repair lists no pack that is not durable' },
     edits: [
       {
         file: 'pack/list-packs.js',
-        find: 'for (const prefix of [PACKS_PREFIX, QUARANTINE_PREFIX]) await settle(store, prefix, { signal });',
-        replace: '',
+        find: '[PACKS_PREFIX, QUARANTINE_PREFIX]',
+        replace: '[QUARANTINE_PREFIX]',
       },
+    ],
+  },
+  {
+    name: 'nosettlequarantine',
+    what: 'a repair leaves out packs that are put aside, perhaps not durably',
+    ground: {
+      test: 'io-faults.test.js',
+      title: 'a repair makes durable what an attempt before it could not sync',
+    },
+    edits: [
+      { file: 'pack/list-packs.js', find: '[PACKS_PREFIX, QUARANTINE_PREFIX]', replace: '[PACKS_PREFIX]' },
     ],
   },
   {
     name: 'nosettleindex',
     what: 'a repair takes for done what an earlier one did not make durable',
-    isOpen: true,
+    ground: {
+      test: 'io-faults.test.js',
+      title: 'a repair makes durable what an attempt before it could not sync',
+    },
     edits: [{ file: SEGMENTS, find: 'await settle(objects.store, INDEX_PREFIX, { signal });', replace: '' }],
+  },
+  {
+    name: 'nosettlemarks',
+    what: 'a repair takes for written a mark of what is lost that may not be durable',
+    ground: {
+      test: 'io-faults.test.js',
+      title: 'a mark of what is lost that was not durable when a repair found it',
+    },
+    edits: [
+      {
+        file: PACKS,
+        find: 'await settle(this.#context.store, DAMAGE_PREFIX, { signal: this.#signal });',
+        replace: '',
+      },
+    ],
+  },
+  {
+    name: 'nosettlegcrepair',
+    what: 'a repair does what a sweep says that may not be durable',
+    ground: { test: 'durability.test.js', title: 'a sweep is durable before anybody does what it says' },
+    edits: [
+      { file: 'repair/pending-prune.js', find: 'await settle(store, GC_PREFIX, { signal });', replace: '' },
+    ],
   },
 ]

@@ -168,7 +168,10 @@ export const WRITER_MUTANTS: readonly Mutant[] = [
   {
     name: 'nosettle',
     what: 'a backup relies on segments that may not be durable',
-    isOpen: true,
+    ground: {
+      test: 'io-faults.test.js',
+      title: 'an index segment that was not durable when a backup relied on it',
+    },
     edits: [
       { file: CLAIMS, find: 'await settleOpenSegments(objects.store, stats, trust, signal);', replace: '' },
     ],
@@ -193,7 +196,7 @@ export const WRITER_MUTANTS: readonly Mutant[] = [
   {
     name: 'oncelooked',
     what: 'a reader that misses something does not read the index again',
-    isOpen: true,
+    ground: { test: 'prune-races.test.js', title: 'an image that is open while everything moves reads on' },
     edits: [
       {
         file: 'pack/blob-reader.js',

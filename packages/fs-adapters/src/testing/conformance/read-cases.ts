@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict'
-import { MAX_STORE_NAME_BYTES } from '@platter/core'
+import { MAX_STORE_NAME_BYTES, readsInto } from '@platter/core'
 import { assertRejects, assertSameBytes, listAll, pattern, type StoreCase } from './conformance-case.ts'
 
 const BAD_NAMES = [
@@ -154,25 +154,32 @@ export const readCases: readonly StoreCase[] = [
   {
     name: 'an object may be read into given memory, and never beyond it',
     async check(store) {
+      if (!readsInto(store)) return
       const bytes = pattern(5000)
       await store.putIfAbsent('into', [bytes])
-      for (const length of [0, 4999, 5000, 9000]) {
-        const into = new ArrayBuffer(length)
-        new Uint8Array(into).fill(0xaa)
-        const got = await store.get('into', { into })
-        assertSameBytes(got, bytes, `get into ${length} bytes`)
-        const isView = got.buffer === into
-        assert.ok(
-          isView || got.byteOffset === 0,
-          'the answer is neither a view of the memory given nor of its own',
-        )
-        if (isView) assert.equal(got.byteOffset, 0, 'the object does not start where the memory does')
-        const rest = new Uint8Array(into, isView ? bytes.length : 0)
-        assert.ok(
-          rest.every((byte) => byte === 0xaa),
-          'memory that is not part of the answer was changed',
-        )
+      for (const buffer of [ArrayBuffer, SharedArrayBuffer]) {
+        for (const length of [0, 4999, 5000, 9000]) {
+          // Part of a larger one, before and behind it.
+          const all = new Uint8Array(new buffer(length + 200)).fill(0xaa)
+          const memory = all.subarray(100, 100 + length)
+          const got = await store.getInto('into', memory)
+          assertSameBytes(got, bytes, `get into ${length} bytes`)
+          const fits = length >= bytes.length
+          assert.equal(got.buffer === all.buffer, fits, 'memory that is long enough is used, and no other')
+          if (fits) assert.equal(got.byteOffset, 100, 'the object does not start where the memory does')
+          if (fits) got.fill(0xaa)
+          assert.ok(
+            all.every((byte) => byte === 0xaa),
+            'memory that is not part of the answer was changed',
+          )
+        }
       }
+      await assertRejects(
+        store.getInto('into', new Uint8Array(9000), { maxBytes: 4999 }),
+        ['ERR_LIMIT_EXCEEDED'],
+        'one byte too large',
+      )
+      await assertRejects(store.getInto('none', new Uint8Array(1)), ['ERR_NOT_FOUND'], 'absent')
     },
   },
   {
