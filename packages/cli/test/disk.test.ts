@@ -27,10 +27,11 @@ import { answer, call, noise } from './harness.ts'
 const skip = missingTools()
 
 const made = new Map<string, MadeDisk>()
+const sharedFolder = t.testdir()
 
 /** A disk that is made once; who changes it copies it first. */
 function sharedDisk(label: 'gpt' | 'dos'): MadeDisk {
-  const disk = made.get(label) ?? makeDisk(t.testdir(), label)
+  const disk = made.get(label) ?? makeDisk(sharedFolder, label)
   made.set(label, disk)
   return disk
 }
@@ -253,6 +254,9 @@ test('little more is read than is in use', { skip }, async (t) => {
     24 * MIB,
   )
   // The looks at the table and at the heads of volumes, twice, are much on a disk so small.
-  t.ok(bytesRead < 1.04 * bytesInUse, `${bytesRead} bytes read, ${bytesInUse} in use`)
+  t.ok(
+    bytesRead >= bytesInUse && bytesRead < 1.04 * bytesInUse,
+    `${bytesRead} bytes read, ${bytesInUse} in use`,
+  )
   t.ok(bytesInUse < diskBytes / 2 && bytesUnused > 0.98 * (diskBytes - bytesInUse))
 })

@@ -23,7 +23,7 @@ interface Layout {
 }
 
 /** A disk with an MBR and partitions that hold swap space, or seem to; all else is noise that is never zero. */
-function diskOf(pieces: readonly Piece[], endSectors: number): Layout {
+function diskOf(pieces: readonly Piece[], endSectors: number, isReversed = false): Layout {
   let sector = 1
   const partitions = pieces.map((piece) => {
     const offset = (sector + piece.gapSectors) * SECTOR
@@ -36,7 +36,8 @@ function diskOf(pieces: readonly Piece[], endSectors: number): Layout {
   for (let i = 0; i < bytes.length; i++) bytes[i] = 1 + ((i * 31 + (i >>> 9)) % 255)
   bytes.fill(0, 0, SECTOR)
   const table = new DataView(bytes.buffer)
-  partitions.forEach(({ offset, length }, i) => {
+  const entries = isReversed ? [...partitions].reverse() : partitions
+  entries.forEach(({ offset, length }, i) => {
     const at = 446 + 16 * i
     table.setUint8(at + 4, 0x82)
     table.setUint32(at + 8, offset / SECTOR, true)
@@ -90,8 +91,9 @@ test('any disk: exactly what is not in use is left out, all else is as it was', 
       fc.nat(60),
       fc.constantFrom<DiskPolicy>('used', 'used', 'used-and-swap', 'exact'),
       fc.array(fc.nat(10_000), { maxLength: 6 }),
-      async (pieces, endSectors, policy, cuts) => {
-        const layout = diskOf(pieces, endSectors)
+      fc.boolean(),
+      async (pieces, endSectors, policy, cuts, isReversed) => {
+        const layout = diskOf(pieces, endSectors, isReversed)
         const { bytes } = layout
         const inner = extentsCut(bytes.length, cuts)
         const source = await DiskSource.open(new MemorySource(bytes, { extents: inner }), { policy })
