@@ -39,8 +39,8 @@ export async function runLiveDisk(options: BenchOptions, log: (message: string) 
   try {
     const repo = join(work, 'repo')
     await platter(['init', repo, '--no-encryption'])
-    await platter(['backup', repo, corpus.paths.A, '--name', 'disk'])
-    await platter(['backup', repo, corpus.packed, '--name', 'data'])
+    await platter(['backup', repo, corpus.paths.A, '--name', 'disk', '--exact'])
+    await platter(['backup', repo, corpus.packed, '--name', 'data', '--exact'])
     const rows = new Map<string, Row>()
     for (let run = 0; run < options.runs; run++)
       for await (const [title, unit, value] of measureOnce(repo, corpus, join(socketFolder, 's'), target)) {

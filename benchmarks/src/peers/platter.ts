@@ -27,7 +27,7 @@ export function platterOn(node: NodeRuntime, id: string, encrypted: boolean): Pe
     input: wholeImage,
     create: (site) => [run(site, ['init', site.repo, ...(encrypted ? [] : ['--no-encryption'])])],
     backup: (site, image) => ({
-      ...run(site, ['backup', site.repo, image.path, '--name', 'disk', '--json']),
+      ...run(site, ['backup', site.repo, image.path, '--name', 'disk', '--exact', '--json']),
       stdout: { to: 'caller' },
     }),
     readBack: (site) => run(site, ['restore', site.repo, 'latest', '-']),

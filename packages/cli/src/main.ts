@@ -6,6 +6,7 @@ import { check } from './commands/check.ts'
 import { commit } from './commands/commit.ts'
 import { diff } from './commands/diff.ts'
 import { forget } from './commands/forget.ts'
+import { info } from './commands/info.ts'
 import { init } from './commands/init.ts'
 import { keyAdd, keyChange, keyList, keyRemove } from './commands/key.ts'
 import { pinAccept } from './commands/pin.ts'
@@ -25,6 +26,7 @@ import { VERSION } from './version.ts'
 /** In the order in which someone meets them. */
 const COMMANDS: readonly Command[] = [
   init,
+  info,
   backup,
   snapshots,
   show,

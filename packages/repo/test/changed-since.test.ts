@@ -125,24 +125,59 @@ t.test('any true account of what changed gives what a whole reading gives', asyn
 
 t.test('holes and unused space are taken over as they were', async (t) => {
   const repo = await newRepository()
-  const image = diskImage('holes', SIZE)
-  image.fill(0, 5 * REGION, 9 * REGION)
-  image.fill(0, 12 * REGION, 14 * REGION)
-  const extents: Extent[] = [
-    { offset: 0, length: 12 * REGION, kind: 'data' },
-    { offset: 12 * REGION, length: 2 * REGION, kind: 'unused' },
-    { offset: 14 * REGION, length: SIZE - 14 * REGION, kind: 'data' },
-  ]
+  const { image, extents } = partlyUnused()
   const first = await backUp(repo, new MemorySource(image, { extents }))
-  const second = await backUp(repo, new MemorySource(image), { snapshot: first.id, extents: [] })
+  t.equal(first.stats.bytesUnused, 2.5 * REGION)
+  const second = await backUp(repo, new MemorySource(image, { extents }), {
+    snapshot: first.id,
+    extents: [],
+  })
   t.equal(second.volumes[0]!.root, first.volumes[0]!.root)
   const { stats } = second
   t.equal(stats.bytesHole, first.stats.bytesHole)
-  t.equal(stats.bytesReused, SIZE)
+  t.equal(stats.bytesUnused, first.stats.bytesUnused)
+  t.equal(stats.bytesReused, SIZE - 2 * REGION, 'what is unused as a whole needs nothing from before')
   await using opened = await repo.openImage(second.id)
   const kinds = (await collected(opened.extents())).map(({ kind }) => kind)
   t.ok(kinds.includes('unused') && kinds.includes('hole'))
 })
+
+t.test('what was left out as unused is read when it is in use now, changed or not', async (t) => {
+  const repo = await newRepository()
+  const { image, extents } = partlyUnused()
+  const first = await backUp(repo, new MemorySource(image, { extents }))
+  const told = { snapshot: first.id, extents: [] }
+  const exact = await backUp(repo, new MemorySource(image), told)
+  t.equal(exact.stats.bytesUnused, undefined)
+  t.equal(exact.stats.bytesReused, SIZE - 3 * REGION)
+  t.ok(sameBytes(await restored(repo, exact.id), image), 'bit for bit')
+  // Of the region that was unused in part, less is unused now.
+  const less: Extent[] = [
+    { offset: 0, length: 12 * REGION, kind: 'data' },
+    { offset: 12 * REGION, length: 2.25 * REGION, kind: 'unused' },
+    { offset: 14.25 * REGION, length: SIZE - 14.25 * REGION, kind: 'data' },
+  ]
+  const partly = await backUp(repo, new MemorySource(image, { extents: less }), told)
+  const expected = new Uint8Array(image)
+  for (const { kind, offset, length } of less)
+    if (kind === 'unused') expected.fill(0, offset, offset + length)
+  t.ok(sameBytes(await restored(repo, partly.id), expected))
+})
+
+/** An image of which two regions, and half of the next, are unused and full of remains. */
+function partlyUnused(): { readonly image: Uint8Array<ArrayBuffer>; readonly extents: Extent[] } {
+  const image = new Uint8Array(diskImage('holes', SIZE))
+  image.fill(0, 5 * REGION, 9 * REGION)
+  image.set(noise('remains', 3 * REGION), 12 * REGION)
+  return {
+    image,
+    extents: [
+      { offset: 0, length: 12 * REGION, kind: 'data' },
+      { offset: 12 * REGION, length: 2.5 * REGION, kind: 'unused' },
+      { offset: 14.5 * REGION, length: SIZE - 14.5 * REGION, kind: 'data' },
+    ],
+  }
+}
 
 t.test('an account that is wrong is found out, and everything is read', async (t) => {
   const store = new MemoryStore()

@@ -1,4 +1,4 @@
-import { openSource, type SourceWarning } from '@platter/fs-adapters'
+import { openDisk, type SourceWarning } from '@platter/fs-adapters'
 import type { BackupOptions, Repository } from '@platter/repo'
 import type { Call, Command } from '../command-line/command.ts'
 import type { OptionValues } from '../command-line/option-values.ts'
@@ -32,6 +32,10 @@ export const backup: Command = {
       choices: ['stop', 'record'],
       help: 'Stop at a read error (the default), or keep zeros and a list of the places.',
     },
+    exact: {
+      kind: 'flag',
+      help: 'Keep everything, also what filesystems do not use (default: leave that out).',
+    },
     'changed-since': {
       kind: 'value',
       placeholder: 'SNAPSHOT',
@@ -50,8 +54,11 @@ export const backup: Command = {
     ...KEY_OPTIONS,
   },
   notes:
-    'SOURCE is only read. A backup counts when it is complete: one that fails or is interrupted leaves the\n' +
-    'repository as it was. Exit code 3 says that the snapshot was made but parts of the source were unreadable.',
+    'SOURCE is only read. What its filesystems say is free, and swap space, is left out\n' +
+    'and restored as zeros; where that is not beyond doubt, everything is read.\n' +
+    'A backup counts when it is complete: one that fails or is interrupted leaves the\n' +
+    'repository as it was. Exit code 3 says that the snapshot was made but parts of the\n' +
+    'source were unreadable.',
 
   whenInterrupted: 'No snapshot was made. The snapshots made before are untouched.',
 
@@ -65,7 +72,9 @@ export const backup: Command = {
     await assertSourceOutside(sourcePath, repositoryPath)
     await using repository = await openRepository(repositoryPath, call, codecOption(options))
     const warnings: SourceWarning[] = []
-    await using source = await openSource(sourcePath, {
+    await using source = await openDisk(sourcePath, {
+      policy: options.has('exact') ? 'exact' : 'used',
+      signal: io.signal,
       onWarning: (warning) => {
         warnings.push(warning)
         report.warning(warning)

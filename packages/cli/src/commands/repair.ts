@@ -1,5 +1,5 @@
 import { stat } from 'node:fs/promises'
-import { openSource } from '@platter/fs-adapters'
+import { openDisk } from '@platter/fs-adapters'
 import type {
   DamagedPack,
   RepairIndexReport,
@@ -30,6 +30,7 @@ export const repair: Command = {
     },
     ...KEY_OPTIONS,
     ...FROM_KEY_OPTIONS,
+    exact: { kind: 'flag', help: 'Packs: read all of --from, as backups with --exact do.' },
     'dry-run': { kind: 'flag', help: 'Say what would be done, and change nothing.' },
   },
   notes:
@@ -86,7 +87,7 @@ async function repairPacks(repository: Repository, path: string, call: Call): Pr
 }
 
 interface HealFrom extends AsyncDisposable {
-  readonly opened: Repository | Awaited<ReturnType<typeof openSource>> | undefined
+  readonly opened: Repository | Awaited<ReturnType<typeof openDisk>> | undefined
 }
 
 /** Opens what `--from` names: a folder is a repository, everything else an image. */
@@ -96,8 +97,13 @@ async function openFrom(path: string | undefined, repository: string, call: Call
   await assertSourceOutside(path, repository)
   const facts = await stat(path).catch(() => undefined)
   const opened =
-    facts?.isDirectory() === true ? await openSecondRepository(path, call) : await openSource(path)
+    facts?.isDirectory() === true ? await openSecondRepository(path, call) : await openImage(path, call)
   return { opened, [Symbol.asyncDispose]: () => opened[Symbol.asyncDispose]() }
+}
+
+/** As a backup reads it: what was cut off at the borders of free space is found again, and so are the tree's nodes. */
+async function openImage(path: string, { options, io }: Call): ReturnType<typeof openDisk> {
+  return await openDisk(path, { policy: options.has('exact') ? 'exact' : 'used', signal: io.signal })
 }
 
 const PHASES: Readonly<Record<RepairProgress['phase'], string>> = {

@@ -2,6 +2,7 @@ import type { ByteRange, Snapshot, Volume } from '@platter/repo'
 import type { Call, Command } from '../command-line/command.ts'
 import { ExitCode } from '../exit-code.ts'
 import { formatBytesExactly, formatDuration, formatItems } from '../format/amounts.ts'
+import { diskText } from '../format/disk-text.ts'
 import { printable } from '../format/printable.ts'
 import { rangeText, withDamage } from '../format/snapshot-text.ts'
 import { columns } from '../format/table.ts'
@@ -20,7 +21,12 @@ export const show: Command = {
     await using repository = await openRepository(repositoryPath, call)
     const snapshot = await repository.snapshot(reference)
     const damaged = await repository.damagedSnapshots({ signal: call.io.signal })
-    const text = textOf(snapshot, damaged.get(snapshot.id) ?? [])
+    const text = [
+      textOf(snapshot, damaged.get(snapshot.id) ?? []),
+      ...snapshot.volumes.flatMap(({ disk, sizeBytes }) =>
+        disk === undefined ? [] : ['', diskText(disk, sizeBytes, call.io)],
+      ),
+    ].join('\n')
     call.report.result(withDamage(snapshot, damaged), text, snapshot.id)
     return ExitCode.done
   },
@@ -38,6 +44,7 @@ function textOf(snapshot: Snapshot, damaged: readonly ByteRange[]): string {
     ['written by', printable(snapshot.program)],
     ['read', `${formatBytesExactly(stats.bytesRead)} in ${formatDuration(stats.seconds)}`],
     ['zeros', formatBytesExactly(stats.bytesHole)],
+    ...(stats.bytesUnused === undefined ? [] : [['left out', formatBytesExactly(stats.bytesUnused)]]),
     ['new', `${formatBytesExactly(stats.bytesNew)} in ${formatItems(stats.chunksNew, 'chunk')}`],
     ['known', formatItems(stats.chunksKnown, 'chunk')],
     ['stored', formatBytesExactly(stats.bytesStored)],

@@ -1,3 +1,5 @@
+import type { DiskDescription } from './disk-description.ts'
+
 /**
  * What a range of an image is: `data` must be read; a `hole` is known to read as zeros; `unused` is left out
  * because its filesystem does not use it, and restores as zeros.
@@ -46,6 +48,9 @@ export interface BlockSource extends AsyncDisposable {
    * extents, and nothing of it can be read twice.
    */
   readonly sequential: boolean
+
+  /** What is known of the disk that this is; goes into the snapshot. Absent where nobody has looked. */
+  readonly disk?: DiskDescription
 
   /**
    * When present, image offset n is file offset n of this descriptor, and workers read it themselves; `read` is

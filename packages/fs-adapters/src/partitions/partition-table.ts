@@ -25,6 +25,7 @@ export type TableProblemCode =
   | 'beyond-end'
   | 'overlap'
   | 'chain-broken'
+  | 'too-many-partitions'
 
 /** One of the two copies of a GPT. */
 export type GptCopyName = 'primary' | 'backup'

@@ -1,9 +1,17 @@
 /** Something to be known about a source that stops nothing. */
 export interface SourceWarning {
-  /** WARN_SOURCE_MOUNTED: what is read may change meanwhile, and be from different moments. */
-  readonly code: 'WARN_SOURCE_MOUNTED'
+  /**
+   * - WARN_SOURCE_MOUNTED: what is read may change meanwhile, and be from different moments.
+   * - WARN_VOLUME_READ_WHOLE: it is not known what a partition, or a disk without partitions, uses; all of it is read.
+   * - WARN_DISK_READ_WHOLE: the partition table cannot be trusted; all of the disk is read.
+   */
+  readonly code: 'WARN_SOURCE_MOUNTED' | 'WARN_VOLUME_READ_WHOLE' | 'WARN_DISK_READ_WHOLE'
   readonly message: string
   readonly path: string
+  /** Why something is read whole: the code of a problem, as in docs/disks.md. */
+  readonly reason?: string
+  /** Number of the partition that is read whole. */
+  readonly partition?: number
 }
 
 /** An option of whatever opens a source. */

@@ -50,12 +50,19 @@ export async function isReadOnly(device: DeviceNumber): Promise<boolean> {
 
 /** The device and its partitions. */
 export async function withPartitions(device: DeviceNumber): Promise<DeviceNumber[]> {
+  return [device, ...(await partitionsOf(device)).map((partition) => partition.device)]
+}
+
+/** The partitions of a device that the system knows, and their numbers. */
+export async function partitionsOf(
+  device: DeviceNumber,
+): Promise<{ readonly number: number; readonly device: DeviceNumber }[]> {
   const folder = sysfsFolder(device)
-  const found = [device]
+  const found = []
   for (const name of await readdir(folder).catch(() => [])) {
-    if ((await readNumber(`${folder}/${name}/partition`)) === undefined) continue
-    const number = await readText(`${folder}/${name}/dev`)
-    if (number !== undefined) found.push(number)
+    const number = await readNumber(`${folder}/${name}/partition`)
+    const partition = await readText(`${folder}/${name}/dev`)
+    if (number !== undefined && partition !== undefined) found.push({ number, device: partition })
   }
   return found
 }

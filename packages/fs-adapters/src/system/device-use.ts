@@ -15,7 +15,12 @@ export async function deviceUse(device: DeviceNumber): Promise<string | undefine
  * that lets files be written; undefined when it is nowhere known to be.
  */
 export async function writableMount(device: DeviceNumber): Promise<string | undefined> {
-  const devices = new Set(await withHolders(await withPartitions(device)))
+  return await writableMountOf(await withPartitions(device))
+}
+
+/** The same of any of some devices, without their partitions. */
+export async function writableMountOf(among: readonly DeviceNumber[]): Promise<string | undefined> {
+  const devices = new Set(await withHolders(among))
   const isOn = async (mount: Mount): Promise<boolean> =>
     devices.has(mount.device) || devices.has((await numberOf(mount.source)) ?? '')
   for (const mount of parseMounts(await readTable('/proc/self/mountinfo')))

@@ -48,6 +48,7 @@ export interface BackupOptions {
    * Takes over from an earlier snapshot what has not changed since, without reading it, region by region. Where that
    * cannot be relied upon, everything is read, and `onWarning` of the repository is told (WARN_CHANGES_IGNORED): the
    * snapshot is gone or of another size, or a sample of what is said to be unchanged differs. Not for streams.
+   * What the earlier snapshot left out as unused is read where the source says that it is in use now.
    */
   readonly changedSince?: ChangedSince
   /** Worker threads; 0 does all in the calling thread. Default: one per core, at most 8. */
@@ -75,6 +76,8 @@ export interface BackupStats {
   readonly bytesRead: number
   /** Reported as hole by the source, or found to be zero. */
   readonly bytesHole: number
+  /** Left out, since its filesystem does not use it; restored as zeros. Absent when nothing was. */
+  readonly bytesUnused?: number
   /** Plaintext of chunks the repository did not have before. */
   readonly bytesNew: number
   /** What the repository grew by: packs and index segments; the small records beside them are not counted. */

@@ -1,4 +1,4 @@
-import type { NodeId, SnapshotId } from '@platter/core'
+import type { DiskDescription, NodeId, SnapshotId } from '@platter/core'
 import type { BackupStats } from './backup-types.ts'
 
 /** A range of bytes in an image. */
@@ -28,6 +28,8 @@ export interface Volume {
   readonly badRanges: readonly ByteRange[]
   /** The snapshot from which parts were taken over without reading them; see `BackupOptions.changedSince`. */
   readonly changedSince?: SnapshotId
+  /** What was found on the disk, and what of it was left out; absent where nobody has looked. */
+  readonly disk?: DiskDescription
 }
 
 /** A committed snapshot. */

@@ -116,7 +116,15 @@ export class BackupRun {
   readonly #slots: Slot[] = []
   readonly #slotOfRegion = new Map<number, { result: RegionResult | undefined }>()
   readonly #badRanges: ByteRange[] = []
-  readonly #totals = { bytesRead: 0, bytesHole: 0, bytesNew: 0, chunksNew: 0, chunksKnown: 0, bytesReused: 0 }
+  readonly #totals = {
+    bytesRead: 0,
+    bytesHole: 0,
+    bytesUnused: 0,
+    bytesNew: 0,
+    chunksNew: 0,
+    chunksKnown: 0,
+    bytesReused: 0,
+  }
   #sizeBytes = 0
   /** Image bytes that the tree covers so far. */
   #bytesCovered = 0
@@ -206,7 +214,7 @@ export class BackupRun {
         continue
       }
       await this.#checkpointIfDue()
-      const kept = await this.#input.unchanged?.take(item.task.region)
+      const kept = await this.#input.unchanged?.take(item.task)
       if (kept !== undefined) {
         this.#keep(item.task, kept)
         continue
@@ -287,8 +295,12 @@ export class BackupRun {
     this.#nodes.flush()
     await this.#uploader.finish()
     this.#throwIfFailed()
-    const { bytesReused, ...read } = this.#totals
-    const stats = bytesReused === 0 ? read : { ...read, bytesReused }
+    const { bytesReused, bytesUnused, ...read } = this.#totals
+    const stats = {
+      ...read,
+      ...(bytesUnused === 0 ? {} : { bytesUnused }),
+      ...(bytesReused === 0 ? {} : { bytesReused }),
+    }
     return {
       sizeBytes,
       root: root === undefined ? undefined : nodeIdFrom(root),
@@ -321,6 +333,7 @@ export class BackupRun {
     if (kept.kind === RUN.stored) {
       const { nodeId, digest } = kept
       this.#totals.bytesHole += kept.holeBytes
+      this.#totals.bytesUnused += kept.unusedBytes
       this.#totals.chunksKnown += kept.chunks
       const result = { region, length, blank: undefined, nodeId, newNode: undefined, digest, badRanges: [] }
       this.#slots.push({ result })
@@ -374,6 +387,7 @@ export class BackupRun {
     const { counts } = result
     this.#totals.bytesRead += counts.bytesRead
     this.#totals.bytesHole += counts.bytesHole
+    this.#totals.bytesUnused += counts.bytesUnused
     this.#totals.bytesNew += counts.bytesNew
     this.#totals.chunksNew += counts.chunksNew
     this.#totals.chunksKnown += counts.chunksKnown
@@ -389,7 +403,7 @@ export class BackupRun {
         this.#bytesCovered += slot.bytes
         this.#tree.blank(slot.kind, slot.regions)
         this.#digest.zeroRegions(slot.regions)
-        if (slot.kind === RUN.hole) this.#totals.bytesHole += slot.bytes
+        this.#totals[slot.kind === RUN.hole ? 'bytesHole' : 'bytesUnused'] += slot.bytes
       } else {
         if (slot.result === undefined) return
         this.#takeInOrder(slot.result)

@@ -13,6 +13,7 @@ import type { Warning } from '../api/repository-types.ts'
 import type { Snapshot } from '../api/snapshot-types.ts'
 import type { RepositoryConfig } from '../config/repository-config.ts'
 import type { RepositoryKeys } from '../config/repository-keys.ts'
+import { storableDisk } from '../format/disk-record.ts'
 import {
   MAX_BAD_RANGES,
   MAX_IMAGE_BYTES,
@@ -58,6 +59,7 @@ export async function backup(
   options: BackupOptions,
 ): Promise<Snapshot> {
   assertOptions(source, options)
+  const disk = source.disk === undefined ? undefined : storableDisk(source.disk)
   assertCanCompress(context.codec)
   const workers = workerCount(options.workers)
   const started = performance.now()
@@ -93,6 +95,7 @@ export async function backup(
           source: { kind, label, logicalSectorBytes, physicalSectorBytes },
           badRanges: image.badRanges,
           ...(unchanged === undefined ? {} : { changedSince: unchanged.snapshot.id }),
+          ...(disk === undefined ? {} : { disk }),
         },
       ],
       checkpoint,

@@ -225,6 +225,7 @@ export class RegionEncoder {
   #blank(kind: typeof RUN.hole | typeof RUN.unused, from: number, to: number): void {
     this.#leaf.blank(kind, to - from)
     if (kind === RUN.hole) this.#counts.bytesHole += to - from
+    else this.#counts.bytesUnused += to - from
     this.#chunks.start(to)
   }
 
@@ -360,5 +361,13 @@ function survives(pack: PackAssembler, isEncrypted: boolean, codec: CodecName, p
 type Mutable<T> = { -readonly [K in keyof T]: T[K] }
 
 function emptyCounts(): Mutable<RegionCounts> {
-  return { bytesRead: 0, bytesHole: 0, bytesNew: 0, bytesKnown: 0, chunksNew: 0, chunksKnown: 0 }
+  return {
+    bytesRead: 0,
+    bytesHole: 0,
+    bytesUnused: 0,
+    bytesNew: 0,
+    bytesKnown: 0,
+    chunksNew: 0,
+    chunksKnown: 0,
+  }
 }

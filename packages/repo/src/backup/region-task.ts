@@ -42,6 +42,7 @@ export interface RegionResult {
 export interface RegionCounts {
   readonly bytesRead: number
   readonly bytesHole: number
+  readonly bytesUnused: number
   readonly bytesNew: number
   readonly bytesKnown: number
   readonly chunksNew: number

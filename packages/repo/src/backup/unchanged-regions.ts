@@ -1,10 +1,11 @@
 import { assert, type BlockSource, createHasher, PlatterError, type RandomSource } from '@platter/core'
 import type { ByteRange } from '../api/snapshot-types.ts'
 import type { RepositoryKeys } from '../config/repository-keys.ts'
-import { RUN, type RunKind } from '../format/tree-node.ts'
+import { RUN, type RunKind, type TreeNode } from '../format/tree-node.ts'
 import type { ClaimTable } from '../index/claim-table.ts'
 import { idAt, type TreeRegion, type VolumeTree } from '../tree/volume-tree.ts'
 import { readUntilFull } from './piece-feeder.ts'
+import type { RegionTask } from './region-task.ts'
 
 /** A region as an earlier snapshot has it. */
 export type KeptRegion =
@@ -16,6 +17,7 @@ export type KeptRegion =
       readonly digest: Uint8Array | undefined
       readonly chunks: number
       readonly holeBytes: number
+      readonly unusedBytes: number
     }
 
 /** Of a hole, so much is looked at. */
@@ -50,21 +52,34 @@ export class UnchangedRegions {
   /**
    * A region to be taken over; undefined when it has to be read. Regions are asked for in ascending order.
    *
+   * That its bytes did not change does not say that the earlier snapshot has them: what was unused then was left out.
+   * Where it is in use now, or everything is to be kept, it is read.
+   *
    * @throws what the store throws.
    */
-  async take(region: number): Promise<KeptRegion | undefined> {
+  async take(task: RegionTask): Promise<KeptRegion | undefined> {
+    const { region } = task
     if (this.#changed[region] !== 0 || this.#isDamaged) return undefined
     const item = await this.#at(region)
     if (item === undefined) return undefined
+    if (item.kind === RUN.unused && !isLeftOut(task, task)) return undefined
     if (item.kind !== RUN.stored) return { kind: item.kind }
     const { id, leaf } = item
+    if (!unusedRuns(leaf, task.offset).every((range) => isLeftOut(task, range))) return undefined
     if (!this.#known.has(id)) return undefined
     const chunks = leaf.ids.length / id.length
     // What a snapshot needs may have been condemned since that snapshot was forgotten.
     for (let i = 0; i < chunks; i++) if (!this.#known.has(idAt(leaf.ids, i))) return undefined
-    let holeBytes = 0
-    for (let i = 0; i < leaf.kinds.length; i++) if (leaf.kinds[i] === RUN.hole) holeBytes += leaf.spans[i]!
-    return { kind: RUN.stored, nodeId: id, digest: leaf.digest, chunks, holeBytes }
+    const bytesOf = (kind: RunKind): number =>
+      leaf.spans.reduce((sum, span, i) => (leaf.kinds[i] === kind ? sum + span : sum), 0)
+    return {
+      kind: RUN.stored,
+      nodeId: id,
+      digest: leaf.digest,
+      chunks,
+      holeBytes: bytesOf(RUN.hole),
+      unusedBytes: bytesOf(RUN.unused),
+    }
   }
 
   /**
@@ -145,6 +160,25 @@ export class UnchangedRegions {
     }
     return undefined
   }
+}
+
+/** The runs of a leaf that were left out, in the image. */
+function unusedRuns({ kinds, spans }: TreeNode, regionOffset: number): ByteRange[] {
+  const runs: ByteRange[] = []
+  let offset = regionOffset
+  for (let i = 0; i < kinds.length; i++) {
+    if (kinds[i] === RUN.unused) runs.push({ offset, length: spans[i]! })
+    offset += spans[i]!
+  }
+  return runs
+}
+
+/** Whether nothing of a range within a region would be read. */
+function isLeftOut({ ranges }: RegionTask, { offset, length }: ByteRange): boolean {
+  return ranges.every(
+    (range) =>
+      range.kind !== RUN.stored || range.offset + range.length <= offset || range.offset >= offset + length,
+  )
 }
 
 function hole(offset: number, length: number, random: RandomSource): ByteRange & { readonly id: undefined } {

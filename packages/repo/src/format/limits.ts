@@ -70,3 +70,15 @@ export const ENTRIES_PER_INDEX_SEGMENT = 1_000_000
 export const MAX_REPLACED_SEGMENTS = 50_000
 /** Space a store keeps back, so that a prune can begin when it is full. */
 export const RESERVE_BYTES: number = 4 * MIB
+/** Partitions that the description of a disk lists. */
+export const MAX_DISK_PARTITIONS = 1024
+/** Longest text in the description of a disk. */
+export const MAX_DISK_TEXT_LENGTH = 1024
+/** Problems of a partition table that it lists. */
+export const MAX_DISK_PROBLEMS = 64
+/** Kinds of what is left out of a volume. */
+export const MAX_LEFT_OUT_USES = 16
+/** Parts into which its picture of what is in use is divided. */
+export const MAX_USAGE_PARTS = 1024
+/** Longest description, encoded: it has its place in a record of 16 MiB beside the bad ranges. */
+export const MAX_DISK_DESCRIPTION_BYTES: number = 4 * MIB

@@ -11,6 +11,7 @@ import {
 } from '@platter/core'
 import type { BackupStats } from '../api/backup-types.ts'
 import type { Snapshot, Volume } from '../api/snapshot-types.ts'
+import { diskRecord, readDisk } from './disk-record.ts'
 import {
   MAX_BAD_RANGES,
   MAX_IMAGE_BYTES,
@@ -42,6 +43,7 @@ export function encodeSnapshot(snapshot: Snapshot, records: RecordSealer): Uint8
       source: { ...volume.source },
       badRanges: volume.badRanges.map(({ offset, length }) => [offset, length]),
       ...(volume.changedSince === undefined ? {} : { changedSince: volume.changedSince }),
+      ...(volume.disk === undefined ? {} : { disk: diskRecord(volume.disk) }),
     })),
     stats: { ...snapshot.stats },
     ...(snapshot.checkpoint ? { checkpoint: true } : {}),
@@ -140,6 +142,7 @@ function readVolume(volume: RecordReader): Volume {
       return { offset, length }
     }),
     ...(volume.has('changedSince') ? { changedSince: parseSessionId(volume.string('changedSince')) } : {}),
+    ...(volume.has('disk') ? { disk: readDisk(volume.record('disk')) } : {}),
   }
 }
 
@@ -156,6 +159,7 @@ function readStats(stats: RecordReader): BackupStats {
     bytesStored: stats.integer('bytesStored'),
     chunksNew: stats.integer('chunksNew'),
     chunksKnown: stats.integer('chunksKnown'),
+    ...(stats.has('bytesUnused') ? { bytesUnused: stats.integer('bytesUnused') } : {}),
     ...(stats.has('bytesReused') ? { bytesReused: stats.integer('bytesReused') } : {}),
     seconds: stats.number('seconds'),
   }

@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict'
 import * as zlib from 'node:zlib'
 import { Collection } from './collection.ts'
+import { assertDisk, type DiskRecord } from './disk.ts'
 import { openSlot, PackSeal, Records } from './encryption.ts'
 import { lz4WithPrefix, messagePack } from './libraries.ts'
 import {
@@ -49,6 +50,7 @@ export interface SnapshotRecord {
     readonly root: Uint8Array | null
     readonly imageDigest: Uint8Array
     readonly badRanges: readonly (readonly [number, number])[]
+    readonly disk?: DiskRecord
   }[]
   readonly stats: Readonly<Record<string, number>>
 }
@@ -140,6 +142,7 @@ export class FormatReader {
       const record = messagePack.unpack(this.#records.open(name, 4, this.#object(name))) as SnapshotRecord
       assert.equal(record.version, 1)
       assert.deepEqual(record.requiredFeatures, [])
+      for (const { disk } of record.volumes) if (disk !== undefined) assertDisk(disk)
       records.set(id, record)
     }
     return records

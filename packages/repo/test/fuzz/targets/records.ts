@@ -1,5 +1,6 @@
 // Records: the envelope, MessagePack, and what each kind of record makes of it.
 import {
+  type DiskDescription,
   decodeRecord,
   encodeRecord,
   type PackId,
@@ -7,6 +8,7 @@ import {
   RECORD_TYPE,
   type RecordSealer,
   type RecordType,
+  type VolumeDescription,
 } from '@platter/core'
 import type { ByteRange, Snapshot } from '@platter/repo'
 import { decodeDamageMark, encodeDamageMark } from '../../../dist/format/damage-record.js'
@@ -195,11 +197,51 @@ const SNAPSHOT: Snapshot = {
   },
 }
 
+const VOLUME_RECORD: VolumeDescription = {
+  filesystem: { type: 'ext4', label: 'root', uuid: 'a-b', blockBytes: 4096, sizeBytes: 2 ** 32 },
+  usedBytes: 2 ** 31,
+  leftOut: [
+    { use: 'free', bytes: 2 ** 31 },
+    { use: 'swap', bytes: 4096 },
+  ],
+}
+
+const DISK: DiskDescription = {
+  policy: 'used',
+  table: {
+    kind: 'gpt',
+    sectorBytes: 512,
+    id: 'c0ffee',
+    problems: [{ code: 'header-damaged', severity: 'warning', message: 'The backup is damaged.' }],
+  },
+  partitions: [
+    {
+      number: 1,
+      kind: 'primary',
+      offset: 2 ** 20,
+      length: 2 ** 32,
+      type: '83',
+      typeName: 'Linux',
+      partUuid: 'c0ffee-01',
+      name: 'root',
+      bootable: true,
+      volume: VOLUME_RECORD,
+    },
+    { number: 2, kind: 'extended', offset: 0, length: 0, type: '05', partUuid: '', bootable: false },
+  ],
+  volume: { leftOut: [], problem: { code: 'not-clean', message: 'it is mounted' } },
+  usage: [255, 0, 17],
+}
+
 const snapshot = recordTarget<Snapshot>({
   name: 'snapshot',
   type: RECORD_TYPE.snapshot,
   object: snapshotName(SESSION),
-  values: [SNAPSHOT, { ...SNAPSHOT, parent: undefined, checkpoint: true, tags: [] }],
+  values: [
+    SNAPSHOT,
+    { ...SNAPSHOT, volumes: SNAPSHOT.volumes.map((volume) => ({ ...volume, disk: DISK })) },
+    { ...SNAPSHOT, parent: undefined, checkpoint: true, tags: [] },
+  ],
   codes: ['ERR_CORRUPT_SNAPSHOT', 'ERR_UNSUPPORTED_VERSION', 'ERR_UNSUPPORTED_FEATURE'],
   encode: (value, records) => encodeSnapshot(value, records),
   decode: (bytes, records) => {
