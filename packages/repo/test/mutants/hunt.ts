@@ -7,6 +7,8 @@ export interface HuntOptions {
   readonly firstSeed: number
   /** Seeds after which a mutant counts as not caught. */
   readonly maxSeeds: number
+  /** The same for ways to play a scene. Default: all. */
+  readonly maxPlays?: number
   readonly jobs?: number
 }
 
@@ -44,10 +46,10 @@ type Found = Pick<Hunted, 'caughtBy' | 'problem' | 'histories'>
 async function huntIn(
   copy: MutatedCopy,
   ground: Ground | undefined,
-  { firstSeed, maxSeeds, jobs }: HuntOptions,
+  { firstSeed, maxSeeds, maxPlays, jobs }: HuntOptions,
 ): Promise<Found> {
   if (ground !== undefined && 'test' in ground) return await runTest(copy, ground)
-  const work = jobsOn(ground, { from: firstSeed, to: firstSeed + maxSeeds - 1 })
+  const work = jobsOn(ground, { from: firstSeed, to: firstSeed + maxSeeds - 1 }, maxPlays)
   let first: Failure | undefined
   const { histories } = await runCampaign(work, {
     child: copy.testFile('simulation/child.js'),
@@ -64,10 +66,17 @@ async function huntIn(
   }
 }
 
-function jobsOn(ground: Exclude<Ground, TestGround> | undefined, seeds: SeedJob): Job[] {
+function jobsOn(
+  ground: Exclude<Ground, TestGround> | undefined,
+  seeds: SeedJob,
+  maxPlays: number | undefined,
+): Job[] {
   if (ground === undefined) return seedJobs(seeds)
   if ('plot' in ground) return seedJobs({ ...seeds, plot: ground.plot })
-  if ('scene' in ground) return [{ switches: { scene: ground.scene, part: 0, of: 1 } }]
+  if ('scene' in ground) {
+    const most = maxPlays === undefined ? {} : { most: maxPlays }
+    return [{ switches: { scene: ground.scene, part: 0, of: 1, ...most } }]
+  }
   return [{ sweep: { operation: ground.sweep, medium: 'disk', second: false, part: 0, of: 1 } }]
 }
 

@@ -161,6 +161,8 @@ export interface SwitchPart {
   readonly scene: SceneName
   readonly part: number
   readonly of: number
+  /** Ways after which it ends. Default: all. */
+  readonly most?: number
 }
 
 /** Where actors can be switched: not at a reading of an object, which never changes. */
@@ -180,7 +182,7 @@ interface Base {
 }
 
 /** Plays a scene in every way, or in some of all. Gives a line for each, and what went wrong in it. */
-export async function* playScene({ scene: name, part, of }: SwitchPart): AsyncGenerator<{
+export async function* playScene({ scene: name, part, of, most }: SwitchPart): AsyncGenerator<{
   readonly where: string
   readonly problem: string | undefined
   steps: number
@@ -199,9 +201,10 @@ export async function* playScene({ scene: name, part, of }: SwitchPart): AsyncGe
     }
     return
   }
-  const bounds = scene.variables.map(([who, most]) => (most ?? alone.gates.get(who)! + MORE_GATES) + 1)
+  const bounds = scene.variables.map(([who, gates]) => (gates ?? alone.gates.get(who)! + MORE_GATES) + 1)
   const all = bounds.reduce((product, bound) => product * bound, 1)
-  for (let turn = part; turn < all; turn += of) {
+  const end = Math.min(all, part + of * (most ?? all))
+  for (let turn = part; turn < end; turn += of) {
     // In an order that soon has something of everything.
     let rest = (turn * STRIDE) % all
     const values = bounds.map((bound) => {
