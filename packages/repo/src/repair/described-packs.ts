@@ -9,6 +9,7 @@ import {
   type IndexSegment,
 } from '../format/index-segment.ts'
 import { packName } from '../format/object-names.ts'
+import { PLACE_WORDS } from '../index/chunk-index.ts'
 import { ChunkIndexBuilder } from '../index/chunk-index-builder.ts'
 import { BlobReader } from '../pack/blob-reader.ts'
 import { fetchPackDirectory } from '../pack/pack-directory.ts'
@@ -27,25 +28,24 @@ export async function* describedPacks(
   keys: RepositoryKeys,
   signal: AbortSignal,
 ): AsyncGenerator<IndexSegment> {
-  const read = async ([id, fileBytes]: [PackId, number]): Promise<IndexedPack | undefined> => {
+  const read = async ([id, fileBytes]: [PackId, number]): Promise<IndexSegment | undefined> => {
+    const name = packName(id)
     try {
-      const directory = await fetchPackDirectory(store, packName(id), fileBytes, keys.pack, { signal })
-      return { id, fileBytes, ...directory }
+      const directory = await fetchPackDirectory(store, name, fileBytes, keys.pack, { signal })
+      const pack: IndexedPack = { id, fileBytes, ...directory }
+      const bytes = Buffer.concat(encodeIndexSegment(name, [pack], plainRecords))
+      const segment = decodeIndexSegment(name, bytes, plainRecords)
+      // Each entry is decoded once here, so that an impossible one is found before anything relies on it.
+      segment.copyPlaces(new Uint32Array(segment.entryCount * PLACE_WORDS), 0)
+      return segment
     } catch (error) {
       signal.throwIfAborted()
       if (error instanceof PlatterError && DAMAGE.has(error.code)) return undefined
       throw error
     }
   }
-  for await (const pack of mapConcurrently(sizes, CONCURRENCY, read)) {
-    if (pack === undefined) continue
-    const name = packName(pack.id)
-    yield decodeIndexSegment(
-      name,
-      Buffer.concat(encodeIndexSegment(name, [pack], plainRecords)),
-      plainRecords,
-    )
-  }
+  for await (const segment of mapConcurrently(sizes, CONCURRENCY, read))
+    if (segment !== undefined) yield segment
 }
 
 /**
