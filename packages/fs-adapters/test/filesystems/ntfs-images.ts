@@ -13,10 +13,10 @@ export const NTFS_CASES: readonly NtfsCase[] = [
   { sizeBytes: 24 * MiB, options: '-c 4096' },
   { sizeBytes: 16 * MiB + 3 * 512, options: '-c 512' },
   { sizeBytes: 20 * MiB + 5000, options: '-c 1024 -C' },
-  { sizeBytes: 64 * MiB, options: '-c 65536' },
+  { sizeBytes: 40 * MiB, options: '-c 65536', files: 40 },
   { sizeBytes: 120 * MiB, options: '-c 2097152', files: 12 },
-  { sizeBytes: 48 * MiB, options: '-c 131072' },
-  { sizeBytes: 32 * MiB, options: '-s 4096 -c 4096' },
+  { sizeBytes: 40 * MiB, options: '-c 131072', files: 30 },
+  { sizeBytes: 20 * MiB, options: '-s 4096 -c 4096' },
   { sizeBytes: 24 * MiB, options: '-s 2048 -c 8192' },
 ]
 
