@@ -7,6 +7,8 @@ export type FilesystemType =
   | 'fat12'
   | 'fat16'
   | 'fat32'
+  | 'exfat'
+  | 'ntfs'
   | 'swap'
   | 'luks1'
   | 'luks2'
@@ -50,7 +52,7 @@ export interface FilesystemProblem {
 
 /**
  * What a range of a volume is to its filesystem. What is neither `free` nor `swap` is `used`, also what lies around the
- * filesystem. Swap space is allocated but means nothing when the machine is off.
+ * filesystem. Swap space, also that in files of Windows, is allocated but means nothing when the machine is off.
  */
 export type BlockUse = 'used' | 'free' | 'swap'
 

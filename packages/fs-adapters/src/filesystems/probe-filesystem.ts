@@ -3,6 +3,7 @@ import type { FilesystemModule, RecognisedFilesystem } from './common/filesystem
 import { foreignMarks } from './common/foreign-marks.ts'
 import { SurveyError } from './common/survey-error.ts'
 import { VolumeReader } from './common/volume-reader.ts'
+import { EXFAT } from './exfat/exfat.ts'
 import { EXT } from './ext/ext.ts'
 import { FAT } from './fat/fat.ts'
 import type {
@@ -13,10 +14,11 @@ import type {
   VolumeExtent,
 } from './filesystem-map.ts'
 import { LUKS } from './luks/luks.ts'
+import { NTFS } from './ntfs/ntfs.ts'
 import { SWAP } from './swap/swap.ts'
 import type { Volume } from './volume.ts'
 
-const MODULES: readonly FilesystemModule[] = [EXT, FAT, SWAP, LUKS]
+const MODULES: readonly FilesystemModule[] = [EXT, FAT, EXFAT, NTFS, SWAP, LUKS]
 
 /** Options of {@link probeFilesystem}. */
 export interface ProbeOptions {
@@ -50,7 +52,8 @@ export async function probeFilesystem(volume: Volume, options: ProbeOptions = {}
   try {
     const recognised = await recognise(reader)
     identity = recognised.identity
-    return usedMap(identity, volume.sizeBytes, (await recognised.survey(reader)).notUsed)
+    const { notUsed, label = identity.label } = await recognised.survey(reader)
+    return usedMap({ ...identity, label }, volume.sizeBytes, notUsed)
   } catch (error) {
     if (!(error instanceof SurveyError)) throw error
     return wholeMap(identity, volume.sizeBytes, { code: error.code, message: error.message })

@@ -3,12 +3,14 @@ import { createHash } from 'node:crypto'
 import {
   closeSync,
   copyFileSync,
+  existsSync,
   ftruncateSync,
   mkdirSync,
   openSync,
   readdirSync,
   readFileSync,
   readSync,
+  rmSync,
   statSync,
   writeFileSync,
 } from 'node:fs'
@@ -153,4 +155,44 @@ export function copyWhileMounted(
     run('umount', mountPoint)
   }
   return `${image}.live`
+}
+
+/** Why filesystems of FUSE cannot be mounted from loop devices here; false when they can. */
+export function cannotFuse(...tools: string[]): string | false {
+  const absent = missing('losetup', 'umount', ...tools)
+  if (absent !== false) return absent
+  if (process.platform !== 'linux' || process.getuid?.() !== 0) return 'mounting needs root on Linux'
+  if (!existsSync('/dev/fuse')) return 'FUSE is not there'
+  return spawnSync('losetup', ['-f'], { env }).status === 0 ? false : 'loop devices are not there'
+}
+
+/** Mounts an image by a program of FUSE for the time of `use`. All is written when it returns. */
+export function whileFused<Result>(
+  image: string,
+  mountPoint: string,
+  mount: (device: string, mountPoint: string) => void,
+  use: (mountPoint: string) => Result,
+): Result {
+  rmSync(mountPoint, { recursive: true, force: true })
+  mkdirSync(mountPoint)
+  const device = run('losetup', '--find', '--show', image).trim()
+  try {
+    mount(device, mountPoint)
+    try {
+      return use(mountPoint)
+    } finally {
+      run('umount', mountPoint)
+      run('blockdev', '--flushbufs', device)
+    }
+  } finally {
+    run('losetup', '--detach', device)
+  }
+}
+
+/** Writes files, removes every third, and writes others into the gaps. */
+export function fillFolder(folder: string, { totalBytes = 3 * MiB, count = 60 } = {}): void {
+  makeFiles(join(folder, 'first'), { totalBytes: totalBytes / 2, count })
+  const paths = Object.keys(hashesOf(join(folder, 'first')))
+  for (const path of paths.filter((_, i) => i % 3 === 0)) rmSync(join(folder, 'first', path))
+  makeFiles(join(folder, 'second'), { totalBytes: totalBytes / 2, count: 9, seed: 2 })
 }

@@ -3,7 +3,9 @@ import { COMMAND_LINE_TARGETS } from './targets/command-line.ts'
 import { CONFIG_TARGETS } from './targets/config.ts'
 import { DISK_TARGETS } from './targets/disks.ts'
 import { ENVELOPE_TARGETS } from './targets/envelopes.ts'
+import { EXFAT_TARGETS } from './targets/exfat.ts'
 import { NAME_TARGETS } from './targets/names.ts'
+import { NTFS_TARGETS } from './targets/ntfs.ts'
 import { PACK_TARGETS } from './targets/packs.ts'
 import { PARTITION_TABLE_TARGETS } from './targets/partition-tables.ts'
 import { RECORD_TARGETS } from './targets/records.ts'
@@ -23,4 +25,6 @@ export const TARGETS: readonly FuzzTarget[] = [
   ...PARTITION_TABLE_TARGETS,
   ...COMMAND_LINE_TARGETS,
   ...DISK_TARGETS,
+  ...NTFS_TARGETS,
+  ...EXFAT_TARGETS,
 ]

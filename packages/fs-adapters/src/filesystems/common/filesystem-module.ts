@@ -38,4 +38,6 @@ export interface Survey {
    * than once.
    */
   readonly notUsed: Iterable<VolumeExtent>
+  /** Label of a filesystem that does not have it in its head. */
+  readonly label?: string | undefined
 }
