@@ -1,3 +1,4 @@
+export * from './disks/index.ts'
 export * from './filesystems/filesystem-map.ts'
 export { type ProbeOptions, probeFilesystem } from './filesystems/probe-filesystem.ts'
 export {
