@@ -170,9 +170,11 @@ async function planOf(
 ): Promise<DiskRestorePlan | undefined> {
   if (asIs) return undefined
   await using image = await repository.openImage(snapshot.id, { signal })
-  const logicalSectorBytes = snapshot.volumes[0]?.source.logicalSectorBytes ?? 512
+  const { kind, logicalSectorBytes = 512 } = snapshot.volumes[0]?.source ?? {}
   const source = imageSource(image, { label: snapshot.name, logicalSectorBytes })
-  return await planDiskRestore(source, place, { ...disk, label: snapshot.id, signal })
+  // The table of an image file may be that of a disk with other sectors.
+  const sectors = kind === 'block-device' ? { sectorBytes: logicalSectorBytes } : {}
+  return await planDiskRestore(source, place, { ...disk, ...sectors, label: snapshot.id, signal })
 }
 
 async function restoreAsPlanned(

@@ -15,6 +15,8 @@ export interface DiskRestoreOptions {
   readonly grow?: number
   /** New GUIDs of disk and partitions, a new disk signature. Default false. */
   readonly newIdentity?: boolean
+  /** Size of the sectors of the disk, where that is known for certain: of a device that was backed up. */
+  readonly sectorBytes?: number
   /** What is restored, such as the id of a snapshot: an interrupted restore is taken up only for the same. */
   readonly label?: string
   /** Where GUIDs come from. Default: the random bytes of the system. */

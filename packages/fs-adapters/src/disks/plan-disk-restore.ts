@@ -31,8 +31,11 @@ export async function planDiskRestore(
   place: RestorePlace,
   options: DiskRestoreOptions = {},
 ): Promise<DiskRestorePlan> {
-  const { signal } = options
-  const table = await readPartitionTable(disk, signal === undefined ? {} : { signal })
+  const { signal, sectorBytes } = options
+  const table = await readPartitionTable(disk, {
+    ...(signal === undefined ? {} : { signal }),
+    ...(sectorBytes === undefined ? {} : { sectorBytes }),
+  })
   return options.partition === undefined
     ? await planWholeDisk(disk, table, place, options)
     : await planPartition(disk, table, options.partition, place, options)
