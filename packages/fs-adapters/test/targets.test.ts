@@ -21,6 +21,11 @@ const isRoot = process.getuid?.() === 0
 const linuxCalls = loadLinuxCalls()
 
 /** Bytes a file occupies, holes not counted. */
+function identityOf(path: string): string {
+  const { dev, ino } = statSync(path)
+  return `${dev}:${ino}`
+}
+
 function allocatedBytes(path: string): number {
   return statSync(path).blocks * 512
 }
