@@ -3,6 +3,7 @@ import { commandHelp, generalHelp } from './command-line/help.ts'
 import { parseCommandLine } from './command-line/parse.ts'
 import { backup } from './commands/backup.ts'
 import { check } from './commands/check.ts'
+import { clone } from './commands/clone.ts'
 import { commit } from './commands/commit.ts'
 import { diff } from './commands/diff.ts'
 import { forget } from './commands/forget.ts'
@@ -31,6 +32,7 @@ const COMMANDS: readonly Command[] = [
   snapshots,
   show,
   restore,
+  clone,
   serve,
   commit,
   check,

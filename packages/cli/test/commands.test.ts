@@ -154,6 +154,55 @@ test('a disk goes in, changes, goes in again, and both states come back', async 
     t.match(stdout, /^image +8\.00 MiB \(8,389,120 bytes\)$/m)
   })
 
+  await t.test('restores of disks', async (t) => {
+    const target = join(folder, 'disk.img')
+    const dry = await call(['restore', repo, 'latest', target, '--dry-run', '--size', '16M'])
+    t.match(dry.stdout, /^Would write snapshot [0-9a-f]{8} of disk, 8\.00 MiB[\s\S]*Nothing was written\.\n$/)
+    await t.rejects(access(target), 'nothing was created')
+    const journal = join(folder, 'journal')
+    const args = ['restore', repo, 'latest', target, '--only-different', '--journal', journal]
+    await answer([...args, '--keep-unused'])
+    t.ok(bytes[1].equals(await readFile(target)))
+    await t.rejects(access(journal), 'the journal is gone when all is done')
+    await answer(['restore', repo, 'latest', target, '--as-is', '--force'])
+    t.ok(bytes[1].equals(await readFile(target)))
+    const larger = join(folder, 'larger.img')
+    await answer(['restore', repo, 'latest', larger, '--size', '9M'])
+    t.ok(Buffer.concat([bytes[1], Buffer.alloc(MIB - 512)]).equals(await readFile(larger)))
+    t.equal(
+      errorOf(await call(['restore', repo, 'latest', larger, '--size', '1M', '--force', '--json'])).code,
+      'ERR_TARGET_TOO_SMALL',
+    )
+    t.equal(
+      errorOf(await call(['restore', repo, 'latest', larger, '--partition', '1', '--force', '--json'])).code,
+      'ERR_INVALID_ARGUMENT',
+    )
+    t.equal((await readFile(larger)).length, 9 * MIB, 'and neither touched it')
+    await writeFile(journal, 'no journal')
+    t.equal(errorOf(await call([...args, '--json'])).code, 'ERR_JOURNAL_INVALID')
+    for (const wrong of [
+      ['--journal', journal],
+      ['--grow', '0'],
+      ['--as-is', '--grow', '1'],
+      ['--partial', '--dry-run'],
+    ])
+      t.equal((await call(['restore', repo, 'latest', target, ...wrong])).code, 2, wrong.join(' '))
+    t.equal((await call(['restore', repo, 'latest', '-', '--dry-run'])).code, 2)
+    const copy = join(folder, 'clone.img')
+    t.match(await answer(['clone', target, copy, '--dry-run']), {
+      dryRun: true,
+      target: { kind: 'new file' },
+    })
+    t.match(await answer(['clone', target, copy]), { bytesTotal: 8 * MIB + 512, bytesVerified: Number })
+    t.ok(bytes[1].equals(await readFile(copy)))
+    t.equal(errorOf(await call(['clone', copy, copy, '--force', '--json'])).code, 'ERR_TARGET_UNSUPPORTED')
+    t.equal(errorOf(await call(['clone', target, copy, '--json'])).code, 'ERR_TARGET_EXISTS')
+    t.match(
+      (await call(['clone', target, copy, '--force', '--exact'])).stdout,
+      /^Cloned .* to .*clone\.img\n/,
+    )
+  })
+
   await t.test('diff', async (t) => {
     const args = [repo, String(first.snapshot), String(second.snapshot)]
     const answered = await answer(['diff', ...args])

@@ -60,6 +60,9 @@ export type ErrorCode =
   | 'ERR_TARGET_MOUNTED'
   | 'ERR_TARGET_FULL'
   | 'ERR_TARGET_WRITE'
+  // journals of restores
+  | 'ERR_JOURNAL_INVALID'
+  | 'ERR_JOURNAL_IO'
   // disks
   | 'ERR_PARTITION_TABLE'
   // servers

@@ -21,6 +21,11 @@ const isRoot = process.getuid?.() === 0
 const linuxCalls = loadLinuxCalls()
 
 /** Bytes a file occupies, holes not counted. */
+function identityOf(path: string): string {
+  const { dev, ino } = statSync(path)
+  return `${dev}:${ino}`
+}
+
 function allocatedBytes(path: string): number {
   return statSync(path).blocks * 512
 }
@@ -29,7 +34,7 @@ test('a new file gets the image, its size exactly, and stays sparse', async (t) 
   const path = join(t.testdir(), 'image')
   const GiB = 2 ** 30
   const target = await openTarget(path)
-  t.same(target.info, { kind: 'file', label: path, capacityBytes: undefined })
+  t.same(target.info, { kind: 'file', label: path, capacityBytes: undefined, identity: identityOf(path) })
   t.equal(target.sequential, false)
   t.same(await target.prepare(4 * GiB + 1), { blank: true })
   t.type(target.direct?.fd, 'number')

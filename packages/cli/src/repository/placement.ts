@@ -35,6 +35,38 @@ export async function assertTargetOutside(target: string, repository: string): P
   )
 }
 
+/**
+ * Refuses a target that is the source, or a disk and its partition.
+ *
+ * @throws ERR_TARGET_UNSUPPORTED
+ */
+export async function assertDistinct(source: string, target: string): Promise<void> {
+  const [one, other] = [await stat(source).catch(() => undefined), await stat(target).catch(() => undefined)]
+  if (one === undefined || other === undefined) return
+  const areDevices = one.isBlockDevice() && other.isBlockDevice()
+  const isSameFile = one.dev === other.dev && one.ino === other.ino
+  const isSame = isSameFile || (areDevices && (await diskOf(one.rdev)) === (await diskOf(other.rdev)))
+  if (!isSame && !(other.isBlockDevice() && one.dev === other.rdev)) return
+  throw new PlatterError(
+    'ERR_TARGET_UNSUPPORTED',
+    `'${source}' and '${target}' are the same, or one lies on the other; cloning would destroy what it reads.`,
+    { path: target },
+  )
+}
+
+/** The disk of a partition in sysfs, or the device itself. */
+async function diskOf(rdev: number): Promise<string> {
+  const device = BigInt(rdev)
+  const major = ((device >> 8n) & 0xfffn) | ((device >> 32n) & ~0xfffn)
+  const minor = (device & 0xffn) | ((device >> 12n) & ~0xffn)
+  const folder = await realpath(`/sys/dev/block/${major}:${minor}`).catch(() => `${major}:${minor}`)
+  const isPartition = await stat(join(folder, 'partition')).then(
+    () => true,
+    () => false,
+  )
+  return isPartition ? dirname(folder) : folder
+}
+
 async function isWithin(path: string, folder: string): Promise<boolean> {
   const way = relative(await realLocation(folder), await realLocation(path))
   return way === '' || (way !== '..' && !way.startsWith(`..${sep}`))

@@ -15,6 +15,19 @@ export interface TargetInfo {
   readonly label: string
   /** What fits on it, in bytes; undefined when it grows with what is written. */
   readonly capacityBytes: number | undefined
+  /** Size of a logical sector of a device; absent where there is no such thing, as for a file. */
+  readonly logicalSectorBytes?: number
+  /**
+   * What tells this target from others as long as it exists, such as the serial number of a disk: a restore that was
+   * interrupted goes on only where it had begun. Absent, kind and label have to do.
+   */
+  readonly identity?: string
+}
+
+/** What {@link BlockTarget.prepare} found. */
+export interface PreparedTarget {
+  readonly blank: boolean
+  readonly resumable?: boolean
 }
 
 /** A place to which an image is restored. */
@@ -34,13 +47,11 @@ export interface BlockTarget extends AsyncDisposable {
    * Told the image's size before anything is written; may refuse. With `keepContent` what is there is kept, to be
    * compared; otherwise a file is emptied.
    *
-   * @returns whether what is not written will read as zeros (`blank`), so that holes need no work.
+   * @returns whether what is not written will read as zeros (`blank`), so that holes need no work; and `resumable:
+   * false` when what an earlier attempt left is certainly not there as it left it.
    * @throws ERR_TARGET_TOO_SMALL, ERR_TARGET_WRITE, ERR_TARGET_FULL before a byte is changed.
    */
-  prepare(
-    imageBytes: number,
-    options?: { readonly keepContent?: boolean },
-  ): Promise<{ readonly blank: boolean }>
+  prepare(imageBytes: number, options?: { readonly keepContent?: boolean }): Promise<PreparedTarget>
 
   /** Writes all of `data` at `offset`. @throws ERR_TARGET_WRITE, ERR_TARGET_FULL with the offset. */
   write(offset: number, data: Uint8Array, options?: TargetCallOptions): Promise<void>
@@ -57,6 +68,12 @@ export interface BlockTarget extends AsyncDisposable {
 
   /** Makes everything written durable. @throws ERR_TARGET_WRITE, ERR_TARGET_FULL */
   flush(): Promise<void>
+
+  /**
+   * Asks the system to forget what it holds of the target in memory, so that what is read next comes from the medium.
+   * A hint, given after `flush`; absent where it cannot be given.
+   */
+  dropCache?(): Promise<void>
 
   close(): Promise<void>
 }

@@ -1,7 +1,7 @@
-import { randomBytes } from 'node:crypto'
-import { open, readFile, rename, unlink } from 'node:fs/promises'
-import { basename, dirname, join, resolve } from 'node:path'
+import { readFile } from 'node:fs/promises'
+import { resolve } from 'node:path'
 import { PlatterError, type StatePin, systemCodeOf } from '@platter/core'
+import { replaceFile } from '../system/replace-file.ts'
 import { holdPinLock } from './pin-lock.ts'
 
 /**
@@ -33,31 +33,12 @@ export class PinFile implements StatePin {
     })
     try {
       const bytes = merge(await this.load())
-      await this.#replace(bytes).catch((cause: unknown) => {
+      await replaceFile(this.#path, bytes).catch((cause: unknown) => {
         throw this.#failure('write', cause)
       })
     } finally {
       await lock.release()
     }
-  }
-
-  async #replace(bytes: Uint8Array): Promise<void> {
-    const folder = dirname(this.#path)
-    const written = join(folder, `.${basename(this.#path)}.${randomBytes(8).toString('hex')}.tmp`)
-    try {
-      const file = await open(written, 'wx', 0o600)
-      try {
-        await file.writeFile(bytes)
-        await file.sync()
-      } finally {
-        await file.close()
-      }
-      await rename(written, this.#path)
-    } catch (error) {
-      await unlink(written).catch(() => undefined)
-      throw error
-    }
-    await syncFolder(folder)
   }
 
   #failure(what: 'read' | 'write' | 'lock', cause: unknown): PlatterError {
@@ -76,14 +57,3 @@ export class PinFile implements StatePin {
 }
 
 const PAST = { read: 'read', write: 'written', lock: 'locked' } as const
-
-/** Makes the renaming durable, where folders can be synced. */
-async function syncFolder(path: string): Promise<void> {
-  if (process.platform === 'win32') return
-  const folder = await open(path, 'r')
-  try {
-    await folder.sync()
-  } finally {
-    await folder.close()
-  }
-}

@@ -48,6 +48,29 @@ export async function isReadOnly(device: DeviceNumber): Promise<boolean> {
   return (await readNumber(`${sysfsFolder(device)}/ro`)) === 1
 }
 
+/** Names of files in sysfs that tell a device from others of its kind, those of its disk as well. */
+const IDENTITY_FILES = [
+  'wwid',
+  'device/wwid',
+  'device/serial',
+  'device/model',
+  'dm/uuid',
+  'loop/backing_file',
+]
+
+/** What tells a device from others, also under another name: model, serial number and the like, as far as known. */
+export async function deviceIdentity(device: DeviceNumber): Promise<string> {
+  const folder = sysfsFolder(device)
+  const partition = await readNumber(`${folder}/partition`)
+  const facts: string[] = []
+  for (const name of IDENTITY_FILES) {
+    const text = await readText(partition === undefined ? `${folder}/${name}` : `${folder}/../${name}`)
+    if (text !== undefined && text !== '' && !facts.includes(text)) facts.push(text.replaceAll(/\s+/g, ' '))
+  }
+  if (facts.length === 0) facts.push(`device ${device}`)
+  return partition === undefined ? facts.join(', ') : `${facts.join(', ')}, partition ${partition}`
+}
+
 /** The device and its partitions. */
 export async function withPartitions(device: DeviceNumber): Promise<DeviceNumber[]> {
   return [device, ...(await partitionsOf(device)).map((partition) => partition.device)]

@@ -14,6 +14,8 @@ export interface LinuxCalls {
   setPipeBytes(fd: number, bytes: number): void
   /** Makes a range of a block device read as zeros, without sending them where the device can do that. */
   zeroBlocks(fd: number, offset: number, length: number): Promise<void>
+  /** Forgets what is held in memory of a file or device and has been written; the kernel may keep some. */
+  dropCache?(fd: number): void
 }
 
 /** Loads the foreign-function library; tests hand in one that fails. */
@@ -33,6 +35,7 @@ const FALLOC_FL_PUNCH_HOLE = 2
 // <linux/fs.h>. _IOR(0x12, 114, size_t) and _IO(0x12, 127), in the encoding that the machines below share.
 const BLKGETSIZE64 = 0x80081272
 const BLKZEROOUT = 0x127f
+const POSIX_FADV_DONTNEED = 4
 const MACHINES: ReadonlySet<string> = new Set(['x64', 'arm64', 'riscv64', 'loong64', 's390x'])
 
 let loaded: { readonly calls: LinuxCalls | undefined } | undefined
@@ -82,6 +85,7 @@ function bind(koffi: Koffi): LinuxCalls {
   const lseek = libc.func('int64_t lseek(int fd, int64_t offset, int whence)')
   const fallocate = libc.func('int fallocate(int fd, int mode, int64_t offset, int64_t length)')
   const fcntl = libc.func('int fcntl(int fd, int command, int argument)')
+  const fadvise = libc.func('int posix_fadvise(int fd, int64_t offset, int64_t length, int advice)')
   const ioctl = libc.func('int ioctl(int fd, unsigned long request, _Inout_ uint64_t *argument)')
 
   const fail = (call: string): Error => {
@@ -120,6 +124,9 @@ function bind(koffi: Koffi): LinuxCalls {
     },
     setPipeBytes(fd, bytes) {
       if (Number(fcntl(fd, F_SETPIPE_SZ, bytes)) < 0) throw fail('fcntl')
+    },
+    dropCache(fd) {
+      fadvise(fd, 0, 0, POSIX_FADV_DONTNEED)
     },
     zeroBlocks(fd, offset, length) {
       return later('ioctl', ioctl, fd, BLKZEROOUT, [offset, length])

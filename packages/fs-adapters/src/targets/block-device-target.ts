@@ -2,7 +2,7 @@ import { constants } from 'node:fs'
 import { type FileHandle, open } from 'node:fs/promises'
 import type { BlockTarget, DirectWrite, TargetCallOptions, TargetInfo } from '@platter/core'
 import { PlatterError, systemCodeOf } from '@platter/core'
-import { blockDeviceFacts, deviceNumberOf, isReadOnly } from '../system/block-device.ts'
+import { blockDeviceFacts, deviceIdentity, deviceNumberOf, isReadOnly } from '../system/block-device.ts'
 import { deviceUse } from '../system/device-use.ts'
 import { type LinuxCallsOption, resolveLinuxCalls } from '../system/linux-calls.ts'
 import { PositionedWriter } from './positioned-writer.ts'
@@ -22,17 +22,27 @@ export class BlockDeviceTarget implements BlockTarget {
   readonly info: TargetInfo
   readonly sequential = false
   readonly direct: DirectWrite
+  readonly dropCache?: () => Promise<void>
   readonly #capacityBytes: number
   readonly #writer: PositionedWriter
 
-  private constructor(path: string, handle: FileHandle, capacityBytes: number, options: LinuxCallsOption) {
+  private constructor(
+    path: string,
+    handle: FileHandle,
+    facts: { sizeBytes: number; logicalSectorBytes: number; identity: string },
+    options: LinuxCallsOption,
+  ) {
+    const { sizeBytes: capacityBytes, logicalSectorBytes, identity } = facts
     this.#capacityBytes = capacityBytes
+    const calls = resolveLinuxCalls(options)
     this.#writer = new PositionedWriter(handle, path, {
-      zeroRange: resolveLinuxCalls(options)?.zeroBlocks,
+      // A hole in a device is discarded where that is sure to read as zeros, and refused elsewhere.
+      zeroRanges: [calls?.punchHole, calls?.zeroBlocks],
       alignmentBytes: ZERO_ALIGNMENT_BYTES,
     })
     this.direct = { fd: handle.fd }
-    this.info = { kind: 'block-device', label: path, capacityBytes }
+    this.info = { kind: 'block-device', label: path, capacityBytes, logicalSectorBytes, identity }
+    if (calls?.dropCache !== undefined) this.dropCache = async () => calls.dropCache?.(handle.fd)
   }
 
   /**
@@ -54,8 +64,9 @@ export class BlockDeviceTarget implements BlockTarget {
         if (await isReadOnly(device)) throw readOnly(path)
         const use = force ? undefined : await deviceUse(device)
         if (use !== undefined) throw deviceInUse(path, use)
-        const { sizeBytes } = await blockDeviceFacts(handle, device, resolveLinuxCalls(options))
-        return new BlockDeviceTarget(path, handle, sizeBytes, options)
+        const facts = await blockDeviceFacts(handle, device, resolveLinuxCalls(options))
+        const identity = await deviceIdentity(device)
+        return new BlockDeviceTarget(path, handle, { ...facts, identity }, options)
       } catch (error) {
         await handle.close()
         throw error

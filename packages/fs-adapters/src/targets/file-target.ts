@@ -20,21 +20,30 @@ export class FileTarget implements BlockTarget {
   readonly info: TargetInfo
   readonly sequential = false
   readonly direct: DirectWrite
+  readonly dropCache?: () => Promise<void>
   readonly #path: string
   readonly #handle: FileHandle
   readonly #created: boolean
   readonly #writer: PositionedWriter
 
-  private constructor(path: string, handle: FileHandle, created: boolean, options: LinuxCallsOption) {
+  private constructor(
+    path: string,
+    handle: FileHandle,
+    created: boolean,
+    identity: string,
+    options: LinuxCallsOption,
+  ) {
     this.#path = path
     this.#handle = handle
     this.#created = created
     this.#writer = new PositionedWriter(handle, path, {
-      zeroRange: resolveLinuxCalls(options)?.punchHole,
+      zeroRanges: [resolveLinuxCalls(options)?.punchHole],
       alignmentBytes: 1,
     })
     this.direct = { fd: handle.fd }
-    this.info = { kind: 'file', label: path, capacityBytes: undefined }
+    this.info = { kind: 'file', label: path, capacityBytes: undefined, identity }
+    const calls = resolveLinuxCalls(options)
+    if (calls?.dropCache !== undefined) this.dropCache = async () => calls.dropCache?.(handle.fd)
   }
 
   /**
@@ -51,7 +60,7 @@ export class FileTarget implements BlockTarget {
         const stat = await handle.stat()
         if (!stat.isFile()) throw notRegular(path)
         if (stat.size > 0 && !overwrite) throw targetExists(path)
-        return new FileTarget(path, handle, created, options)
+        return new FileTarget(path, handle, created, `${stat.dev}:${stat.ino}`, options)
       } catch (error) {
         await handle.close()
         throw error

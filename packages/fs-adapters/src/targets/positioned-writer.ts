@@ -9,9 +9,13 @@ const MAX_CALL_BYTES = 1 << 30
 /** Longest range made zero in one system call, so that an abort is heeded in good time. */
 const MAX_ZERO_BYTES = 256 * 1024 * 1024
 
+/** A call that makes a range of an open file or device zero. */
+export type ZeroRange = (fd: number, offset: number, length: number) => Promise<void>
+
 /** How ranges are made zero without writing them. */
 export interface ZeroMeans {
-  readonly zeroRange: ((fd: number, offset: number, length: number) => Promise<void>) | undefined
+  /** The calls that may do it, best first. One that the system refuses is not tried again. */
+  readonly zeroRanges: readonly (ZeroRange | undefined)[]
   /** What offset and length of such a range must be multiples of. */
   readonly alignmentBytes: number
 }
@@ -31,7 +35,7 @@ export class PositionedWriter {
   readonly #handle: FileHandle
   readonly #label: string
   readonly #alignmentBytes: number
-  #zeroRange: ZeroMeans['zeroRange']
+  readonly #zeroRanges: ZeroRange[]
   #imageBytes: number | undefined
   #closed = false
   #flushFailure: unknown
@@ -39,7 +43,7 @@ export class PositionedWriter {
   constructor(handle: FileHandle, label: string, means: ZeroMeans) {
     this.#handle = handle
     this.#label = label
-    this.#zeroRange = means.zeroRange
+    this.#zeroRanges = means.zeroRanges.filter((call) => call !== undefined)
     this.#alignmentBytes = means.alignmentBytes
   }
 
@@ -134,16 +138,17 @@ export class PositionedWriter {
   }
 
   async #tryZeroRange(offset: number, length: number): Promise<boolean> {
-    if (this.#zeroRange === undefined) return false
-    try {
-      await this.#zeroRange(this.#handle.fd, offset, length)
-      return true
-    } catch (error) {
-      if (!CANNOT_ZERO.has(systemCodeOf(error) ?? ''))
-        throw targetError(error, 'write zeros to', this.#label, offset)
-      this.#zeroRange = undefined
-      return false
+    for (let call = this.#zeroRanges[0]; call !== undefined; call = this.#zeroRanges[0]) {
+      try {
+        await call(this.#handle.fd, offset, length)
+        return true
+      } catch (error) {
+        if (!CANNOT_ZERO.has(systemCodeOf(error) ?? ''))
+          throw targetError(error, 'write zeros to', this.#label, offset)
+        if (this.#zeroRanges[0] === call) this.#zeroRanges.shift()
+      }
     }
+    return false
   }
 
   async #writeZeros(offset: number, length: number, options: TargetCallOptions): Promise<void> {

@@ -1,6 +1,6 @@
 import { writeSync } from 'node:fs'
 import { PlatterError, systemCodeOf } from '@platter/core'
-import type { PieceOutput } from './piece-output.ts'
+import type { PieceOutcome, PieceOutput } from './piece-output.ts'
 
 /** Writes to the target's file descriptor, in the thread that decompressed the bytes. */
 export class DirectWriter implements PieceOutput {
@@ -11,8 +11,9 @@ export class DirectWriter implements PieceOutput {
   }
 
   /** @throws ERR_TARGET_WRITE, ERR_TARGET_FULL */
-  async write(_slice: number, offset: number, bytes: Uint8Array): Promise<void> {
+  async write(_slice: number, offset: number, bytes: Uint8Array): Promise<PieceOutcome> {
     for (let done = 0; done < bytes.length; ) done += this.#writeSome(offset + done, bytes.subarray(done))
+    return { written: bytes.length, unchanged: 0 }
   }
 
   #writeSome(offset: number, bytes: Uint8Array): number {

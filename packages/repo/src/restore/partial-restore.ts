@@ -69,10 +69,11 @@ class PartialRestore {
         { expected: volume.sizeBytes, actual: capacityBytes },
       )
     }
-    if (options.onlyDifferent === true) {
+    const { onlyDifferent = false, range, except = [], unused, journal } = options
+    if (onlyDifferent || range || except.length > 0 || unused === 'keep' || journal) {
       throw new PlatterError(
         'ERR_INVALID_ARGUMENT',
-        'A partial restore writes all that is left of an image; it cannot be limited to what differs.',
+        'A partial restore writes all that is left of an image; it cannot be limited to a part of it, or to what differs.',
       )
     }
     this.#target = target
@@ -95,6 +96,7 @@ class PartialRestore {
       bytesWritten: this.#bytesWritten,
       bytesZeroed: this.#bytesZeroed,
       bytesUnchanged: 0,
+      bytesLeft: 0,
       damagedRanges: mergedRanges(this.#damaged),
       seconds: (performance.now() - this.#started) / 1000,
     }

@@ -1,4 +1,4 @@
-import type { PieceOutput } from './piece-output.ts'
+import type { PieceOutcome, PieceOutput } from './piece-output.ts'
 import type { RestoreReply } from './restore-protocol.ts'
 import { WINDOW_BYTES } from './slice-decoder.ts'
 
@@ -16,11 +16,12 @@ export class PieceSender implements PieceOutput {
   }
 
   /** Waits while too many pieces are under way: the main thread writes slices in order. */
-  async write(slice: number, offset: number, bytes: Uint8Array): Promise<void> {
+  async write(slice: number, offset: number, bytes: Uint8Array): Promise<PieceOutcome> {
     const memory = await this.#memory()
     const copy = new Uint8Array(memory, 0, bytes.length)
     copy.set(bytes)
     this.#send({ type: 'piece', slice, offset, bytes: copy }, [memory])
+    return { written: bytes.length, unchanged: 0 }
   }
 
   giveBack(memory: ArrayBuffer): void {

@@ -1,6 +1,7 @@
 import type { TransportedError } from '@platter/core'
 import type { RepositoryKeys } from '../config/repository-keys.ts'
 import type { FetchedBlob } from '../pack/fetched-blob.ts'
+import type { RestoreScope } from './restore-scope.ts'
 
 /** What a restore worker is started with. */
 export interface RestoreWorkerData {
@@ -12,6 +13,10 @@ export interface RestoreWorkerData {
   readonly fd: number | undefined
   /** Pieces a worker may have under way to the main thread. */
   readonly maxPieces: number
+  /** What of the image is restored, and where on the target. */
+  readonly scope: RestoreScope
+  /** Whether what the target holds already is not written. */
+  readonly onlyDifferent: boolean
   /** Whether what is restored is digested, for the check of the whole image. */
   readonly digest: boolean
 }
@@ -21,7 +26,7 @@ export type RunAction =
   | { readonly type: 'write'; readonly blob: number; readonly length: number }
   /** Reads as zeros; the main thread sees to that. */
   | { readonly type: 'zero'; readonly length: number }
-  /** Is on the target already. */
+  /** Is on the target already, or not restored. */
   | { readonly type: 'keep'; readonly length: number }
 
 /** A slice of a region to be restored: its runs, and every blob they need. */
@@ -61,6 +66,7 @@ export type RestoreReply =
       /** Digests of all blocks written, in order. */
       readonly digests: Uint8Array<ArrayBuffer>
       readonly bytesWritten: number
+      readonly bytesUnchanged: number
     }
   | {
       readonly type: 'piece'
@@ -70,6 +76,6 @@ export type RestoreReply =
     }
   /** A copy of a chunk is damaged or gone: is there another? */
   | { readonly type: 'chunk-wanted'; readonly id: Uint8Array }
-  /** For each run 1 when the target holds it already. */
+  /** For each run 1 when it needs no work. */
   | { readonly type: 'compared'; readonly region: number; readonly same: Uint8Array }
   | { readonly type: 'error'; readonly error: TransportedError }

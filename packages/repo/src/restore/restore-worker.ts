@@ -2,7 +2,8 @@ import { readSync } from 'node:fs'
 import type { MessagePort } from 'node:worker_threads'
 import { createHasher, PlatterError, toTransported } from '@platter/core'
 import { MAX_CHUNK_BYTES } from '../format/limits.ts'
-import { compareRegion } from './compare-region.ts'
+import { type Comparison, compareRegion } from './compare-region.ts'
+import { DifferingOutput } from './differing-output.ts'
 import { DirectWriter } from './direct-writer.ts'
 import { PieceSender } from './piece-sender.ts'
 import type {
@@ -12,6 +13,7 @@ import type {
   RestoreTask,
   RestoreWorkerData,
 } from './restore-protocol.ts'
+import { ScopedOutput } from './scoped-output.ts'
 import { SliceDecoder } from './slice-decoder.ts'
 
 /** Serves a restore at one end of a message port: decodes the slices it is sent, one after the other. */
@@ -19,16 +21,20 @@ export function serveRestore(port: MessagePort, data: RestoreWorkerData): void {
   const send = (reply: RestoreReply, transfer: ArrayBuffer[] = []): void => port.postMessage(reply, transfer)
   const stop = new Int32Array(data.stop)
   const pieces = new PieceSender(data.maxPieces, send)
-  const output = data.fd === undefined ? pieces : new DirectWriter(data.fd)
+  const { fd, scope } = data
+  const read = async (offset: number, into: Uint8Array): Promise<number> => readTarget(fd!, offset, into)
+  const direct = fd === undefined ? pieces : new DirectWriter(fd)
+  // Where pieces go to the main thread, that compares them.
+  const output = fd === undefined || !data.onlyDifferent ? direct : new DifferingOutput(direct, read)
   let takeCopy: ((plain: Uint8Array | undefined) => void) | undefined
   const findCopy = (id: Uint8Array): Promise<Uint8Array | undefined> =>
     new Promise((resolve) => {
       takeCopy = resolve
       send({ type: 'chunk-wanted', id })
     })
-  const decoder = new SliceDecoder(data.keys, output, findCopy, data.digest)
+  const decoder = new SliceDecoder(data.keys, new ScopedOutput(output, scope), findCopy, data.digest)
   const hasher = createHasher(data.keys.chunkId)
-  let scratch: Uint8Array | undefined
+  let comparison: Comparison | undefined
   let last: Promise<void> = Promise.resolve()
 
   const restore = async (task: RestoreTask): Promise<void> => {
@@ -37,13 +43,8 @@ export function serveRestore(port: MessagePort, data: RestoreWorkerData): void {
       send({ type: 'slice', slice: task.slice, ...decoded }, [decoded.digests.buffer])
   }
   const compare = async (task: CompareTask): Promise<void> => {
-    scratch ??= new Uint8Array(MAX_CHUNK_BYTES)
-    const same = await compareRegion(
-      task,
-      async (offset, into) => readTarget(data.fd!, offset, into),
-      hasher,
-      scratch,
-    )
+    comparison ??= { scope, read, hasher, scratch: new Uint8Array(MAX_CHUNK_BYTES) }
+    const same = await compareRegion(task, comparison)
     send({ type: 'compared', region: task.region, same })
   }
   const enqueue = (work: () => Promise<void>): void => {

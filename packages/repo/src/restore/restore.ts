@@ -8,6 +8,8 @@ import { onlyVolume } from '../snapshots/only-volume.ts'
 import { VolumeTree } from '../tree/volume-tree.ts'
 import { workerCount } from '../workers/worker-pool.ts'
 import { RestoreRun } from './restore-run.ts'
+import { scopeOf } from './restore-scope.ts'
+import { ResumePoint } from './resume-point.ts'
 
 /** What a restore needs of an open repository. */
 export interface RestoreContext {
@@ -25,6 +27,8 @@ export async function restore(
   options: RestoreOptions,
 ): Promise<RestoreStats> {
   const volume = onlyVolume(snapshot)
+  const scope = scopeOf(volume.sizeBytes, options)
+  assertPossible(target, options)
   if (options.onlyDifferent === true && (target.read === undefined || target.sequential)) {
     throw new PlatterError(
       'ERR_TARGET_UNSUPPORTED',
@@ -32,11 +36,11 @@ export async function restore(
     )
   }
   const { capacityBytes, label } = target.info
-  if (capacityBytes !== undefined && capacityBytes < volume.sizeBytes) {
+  if (capacityBytes !== undefined && capacityBytes < scope.length) {
     throw new PlatterError(
       'ERR_TARGET_TOO_SMALL',
-      `The target ${label} holds ${capacityBytes} bytes, but the image has ${volume.sizeBytes}; nothing was written.`,
-      { expected: volume.sizeBytes, actual: capacityBytes },
+      `The target ${label} holds ${capacityBytes} bytes, but what is to be restored has ${scope.length}; nothing was written.`,
+      { expected: scope.length, actual: capacityBytes },
     )
   }
   const { store, config, keys, reader } = context
@@ -48,8 +52,28 @@ export async function restore(
     volume,
     target,
     options,
+    scope,
+    resume: ResumePoint.of(volume, target, scope, keys, options),
     workers: workerCount(options.workers),
     signal: options.signal ?? new AbortController().signal,
   })
   return await run.run()
+}
+
+function assertPossible(
+  target: BlockTarget,
+  { onlyDifferent, except = [], unused, journal }: RestoreOptions,
+): void {
+  if (journal !== undefined && onlyDifferent !== true) {
+    throw new PlatterError(
+      'ERR_INVALID_ARGUMENT',
+      'A journal is for a restore of what differs: what an earlier attempt wrote is on the target already.',
+    )
+  }
+  if (target.sequential && (except.length > 0 || unused === 'keep')) {
+    throw new PlatterError(
+      'ERR_INVALID_ARGUMENT',
+      `The target ${target.info.label} is written from front to back, so nothing on it can be left as it is.`,
+    )
+  }
 }

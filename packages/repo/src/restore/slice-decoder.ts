@@ -23,6 +23,8 @@ export interface DecodedSlice {
   /** Digests of all blocks written, in order; empty when nothing is digested. */
   readonly digests: Uint8Array<ArrayBuffer>
   readonly bytesWritten: number
+  /** Found on the target already. */
+  readonly bytesUnchanged: number
 }
 
 /** Finds another copy of a chunk and gives its plaintext, checked; undefined when the restore has failed. */
@@ -46,6 +48,7 @@ export class SliceDecoder {
   #windowOffset = 0
   #filled = 0
   #bytesWritten = 0
+  #bytesUnchanged = 0
 
   constructor(keys: RepositoryKeys, output: PieceOutput, findCopy: FindCopy, digesting: boolean) {
     this.#scanner = createBlockScanner({
@@ -67,6 +70,7 @@ export class SliceDecoder {
    */
   async decode(task: RestoreTask): Promise<DecodedSlice | undefined> {
     this.#bytesWritten = 0
+    this.#bytesUnchanged = 0
     this.#digests = new Uint8Array(this.#digesting ? Math.ceil(task.length / BLOCK_BYTES) * DIGEST_BYTES : 0)
     this.#digestsEnd = 0
     let at = task.offset
@@ -90,7 +94,11 @@ export class SliceDecoder {
     }
     await this.#flush(task)
     for (const { sealed } of task.blobs) if (sealed !== undefined) releaseMemory(sealed)
-    return { digests: this.#digests.slice(0, this.#digestsEnd), bytesWritten: this.#bytesWritten }
+    return {
+      digests: this.#digests.slice(0, this.#digestsEnd),
+      bytesWritten: this.#bytesWritten,
+      bytesUnchanged: this.#bytesUnchanged,
+    }
   }
 
   /** Plaintext of a fetched chunk, or undefined when this copy of it is damaged or could not be read. */
@@ -112,8 +120,10 @@ export class SliceDecoder {
   async #flush(task: RestoreTask): Promise<void> {
     if (this.#filled === 0) return
     if (this.#digesting) this.#digestWindow()
-    await this.#output.write(task.slice, this.#windowOffset, this.#window.subarray(0, this.#filled))
-    this.#bytesWritten += this.#filled
+    const piece = this.#window.subarray(0, this.#filled)
+    const { written, unchanged } = await this.#output.write(task.slice, this.#windowOffset, piece)
+    this.#bytesWritten += written
+    this.#bytesUnchanged += unchanged
     this.#windowOffset += this.#filled
     this.#filled = 0
   }

@@ -1,0 +1,6 @@
+export { type CloneOptions, type CloneProgress, type CloneStats, cloneDisk } from './clone-disk.ts'
+export type { DiskRestoreOptions, DiskRestorePlan, RestorePlace } from './disk-restore-plan.ts'
+export { type InspectedTarget, inspectTarget } from './inspect-target.ts'
+export { planDiskRestore } from './plan-disk-restore.ts'
+export { type RestoredPart, restoreDisk } from './restore-disk.ts'
+export { RestoreJournalFile } from './restore-journal-file.ts'
