@@ -163,7 +163,7 @@ test('devices that are too small or mounted', { skip: asRoot ? false : 'needs ro
       )
     })
     const before = await readFile(device)
-    t.match(await answer(['backup', repo, device, '--name', 'device']), { warnings: [] })
+    t.match(await answer(['backup', repo, device, '--name', 'device', '--exact']), { warnings: [] })
     await answer(['restore', repo, 'latest:disk', device])
     t.notOk(before.equals(await readFile(device)))
     await answer(['restore', repo, 'latest:device', device])

@@ -60,13 +60,16 @@ function writeSwap(bytes: Uint8Array, { kind, offset, pages }: Layout['partition
 }
 
 /** What a policy has to leave out: pages of swap space that are in order, in whole blocks of the disk. */
-function wanted({ partitions }: Layout, policy: DiskPolicy): { offset: number; length: number }[] {
+function wanted({ bytes, partitions }: Layout, policy: DiskPolicy): { offset: number; length: number }[] {
   if (policy !== 'used') return []
   return partitions
     .filter(({ kind }) => kind === 'swap')
     .map(({ offset, pages }) => {
       const from = Math.ceil((offset + PAGE) / PAGE) * PAGE
-      return { offset: from, length: Math.floor((offset + pages * PAGE) / PAGE) * PAGE - from }
+      const end = offset + pages * PAGE
+      // The last block of a disk may be cut short by its end.
+      const to = end === bytes.length ? end : Math.floor(end / PAGE) * PAGE
+      return { offset: from, length: to - from }
     })
     .filter(({ length }) => length >= LEAST)
 }
