@@ -1,8 +1,8 @@
+export * from './bare-metal/index.ts'
 export { DiskSource, type DiskSourceOptions } from './disk/disk-source.ts'
 export type { Mounts } from './disk/mounts.ts'
 export { type OpenDiskOptions, openDisk } from './disk/open-disk.ts'
 export type { DiskSurvey, SurveyedVolume, SurveyOptions } from './disk/survey-disk.ts'
-export * from './disks/index.ts'
 export * from './filesystems/filesystem-map.ts'
 export { type ProbeOptions, probeFilesystem } from './filesystems/probe-filesystem.ts'
 export {

@@ -2,7 +2,7 @@ import {
   type CloneProgress,
   cloneDisk,
   inspectTarget,
-  openSource,
+  openDisk,
   openTarget,
   planDiskRestore,
 } from '@platter/fs-adapters'
@@ -39,7 +39,11 @@ export const clone: Command = {
     const changes = diskOptions(options)
     const force = options.has('force')
     await assertDistinct(sourcePath, targetPath)
-    await using source = await openSource(sourcePath, { onWarning: (warning) => report.warning(warning) })
+    await using source = await openDisk(sourcePath, {
+      policy: options.has('exact') ? 'exact' : 'used',
+      onWarning: (warning) => report.warning(warning),
+      signal: io.signal,
+    })
     if (options.has('dry-run')) {
       const inspected = await inspectTarget(targetPath)
       const plan = await planDiskRestore(source, inspected, { ...changes, signal: io.signal })
@@ -52,7 +56,6 @@ export const clone: Command = {
     await using target = await openTarget(targetPath, { overwrite: force, force, signal: io.signal })
     const { plan, ...stats } = await cloneDisk(source, target, {
       ...changes,
-      policy: options.has('exact') ? 'whole' : 'used',
       verify: !options.has('no-verify'),
       signal: io.signal,
       onProgress: (progress) => report.progress(viewOf(progress), { command: 'clone', ...progress }),

@@ -1,6 +1,4 @@
 import { type BlockSource, type BlockTarget, createHasher, type Extent, PlatterError } from '@platter/core'
-import type { ReadPolicy } from '../filesystems/used-extents.ts'
-import { diskExtents } from './disk-extents.ts'
 import type { DiskRestoreOptions, DiskRestorePlan } from './disk-restore-plan.ts'
 import { planDiskRestore } from './plan-disk-restore.ts'
 import { overlapOf, without } from './ranges.ts'
@@ -12,8 +10,6 @@ const WINDOW_BYTES = 16 * 1024 * 1024
 
 /** Options of {@link cloneDisk}. */
 export interface CloneOptions extends DiskRestoreOptions {
-  /** What of filesystems is read. What is left out reads as zeros on the target. Default `used`. */
-  readonly policy?: ReadPolicy
   /** Read the target back when it is written, and compare it by hash. Default true. */
   readonly verify?: boolean
   readonly onProgress?: (progress: CloneProgress) => void
@@ -39,8 +35,9 @@ export interface CloneStats {
 }
 
 /**
- * Copies a disk to another without a repository: what its filesystems use, planned as {@link planDiskRestore} does and in
- * the order of {@link restoreDisk}. Before the table is written, the target is read back and compared by hash.
+ * Copies a disk to another without a repository: what of `source` is not `unused`, planned as {@link planDiskRestore} does
+ * and in the order of {@link restoreDisk}. What is unused reads as zeros on the target. Before the table is written, the
+ * target is read back and compared by hash. A source opened with `openDisk` knows what its filesystems use.
  *
  * @throws ERR_DIGEST_MISMATCH with the offset of a window that reads otherwise; then no table was written.
  * @throws ERR_SOURCE_UNSUPPORTED for a stream, ERR_TARGET_UNSUPPORTED for a target that cannot be read back,
@@ -99,13 +96,13 @@ class Clone {
   }
 
   async #copy(blank: boolean): Promise<void> {
-    const { policy = 'used', signal } = this.#options
-    const { range, table } = this.#plan
+    const { signal } = this.#options
+    const { range } = this.#plan
     const memory = new Uint8Array(WINDOW_BYTES)
     let window = 0
     let pending: Extent[] = []
     const end = (): number => Math.min((window + 1) * WINDOW_BYTES, range.length)
-    for await (const extent of diskExtents(this.#source, table, policy, signal)) {
+    for await (const extent of this.#source.extents(signal ? { signal } : {})) {
       let rest = overlapOf(extent, range)
       while (rest !== undefined) {
         const windowEnd = range.offset + end()
