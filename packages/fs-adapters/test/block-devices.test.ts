@@ -181,7 +181,9 @@ test('writing a block device', { skip }, async (t) => {
     writeFileSync(image, pattern(8 * MiB))
     const device = attach(image) as string
     const target = await openTarget(device, options)
-    t.same(target.info, { kind: 'block-device', label: device, capacityBytes: 8 * MiB })
+    t.match(target.info, { kind: 'block-device', label: device, capacityBytes: 8 * MiB })
+    t.equal(target.info.logicalSectorBytes, 512)
+    t.match(target.info.identity, image, 'a loop device is told by its file')
     const tooSmall = await rejection(target.prepare(8 * MiB + 1), 'ERR_TARGET_TOO_SMALL')
     t.same([tooSmall.details.expected, tooSmall.details.actual], [8 * MiB + 1, 8 * MiB])
     t.same(await target.prepare(6 * MiB + 100), { blank: false })
