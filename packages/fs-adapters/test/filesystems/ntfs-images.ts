@@ -98,17 +98,19 @@ export class NtfsBytes {
   changeAttribute(
     number: number,
     type: number,
-    change: (attribute: DataView, record: DataView) => void,
+    change: (attribute: DataView) => void,
+    options?: { readonly withMirror: boolean },
   ): void {
-    this.change(number, (record) => {
+    const changeRecord = (record: DataView) => {
       let at = record.getUint16(20, true)
       while (record.getUint32(at, true) !== type) {
         if (record.getUint32(at, true) === 0xffffffff) throw new Error(`record ${number} has no ${type}`)
         at += record.getUint32(at + 4, true)
       }
       const length = record.getUint32(at + 4, true)
-      change(new DataView(record.buffer, record.byteOffset + at, length), record)
-    })
+      change(new DataView(record.buffer, record.byteOffset + at, length))
+    }
+    this.change(number, changeRecord, options)
   }
 
   /** Place of the first run of an attribute. */
