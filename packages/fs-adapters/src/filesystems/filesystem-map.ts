@@ -7,6 +7,7 @@ export type FilesystemType =
   | 'fat12'
   | 'fat16'
   | 'fat32'
+  | 'xfs'
   | 'swap'
   | 'luks1'
   | 'luks2'

@@ -15,8 +15,9 @@ import type {
 import { LUKS } from './luks/luks.ts'
 import { SWAP } from './swap/swap.ts'
 import type { Volume } from './volume.ts'
+import { XFS } from './xfs/xfs.ts'
 
-const MODULES: readonly FilesystemModule[] = [EXT, FAT, SWAP, LUKS]
+const MODULES: readonly FilesystemModule[] = [EXT, FAT, XFS, SWAP, LUKS]
 
 /** Options of {@link probeFilesystem}. */
 export interface ProbeOptions {

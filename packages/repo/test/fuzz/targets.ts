@@ -8,6 +8,7 @@ import { PACK_TARGETS } from './targets/packs.ts'
 import { PARTITION_TABLE_TARGETS } from './targets/partition-tables.ts'
 import { RECORD_TARGETS } from './targets/records.ts'
 import { SETTING_TARGETS } from './targets/settings.ts'
+import { XFS_TARGETS } from './targets/xfs.ts'
 
 /**
  * Every parser of Platter. Tombstones, quarantine records and `.done` are not among them: their names say all, and
@@ -23,4 +24,5 @@ export const TARGETS: readonly FuzzTarget[] = [
   ...PARTITION_TABLE_TARGETS,
   ...COMMAND_LINE_TARGETS,
   ...DISK_TARGETS,
+  ...XFS_TARGETS,
 ]
