@@ -171,6 +171,20 @@ test('XFS: whatever is not in order is read whole', { skip }, async (t) => {
     orphans: ['not-clean', (d) => d.setUint32(AGI + 40 + 4 * 63, 100)],
     'one free block more in a group': ['inconsistent', (d) => add(d, AGF + 52, 1)],
     'a longer run in a group': ['inconsistent', (d) => add(d, AGF + 56, 1)],
+    'one free block more in a group and in all': [
+      'inconsistent',
+      (d) => {
+        add(d, AGF + 52, 1)
+        add(d, 148, 1)
+      },
+    ],
+    'one node more in a group and in all': [
+      'inconsistent',
+      (d) => {
+        add(d, AGF + 60, 1)
+        add(d, 148, 1)
+      },
+    ],
     'one node more in a group': ['inconsistent', (d) => add(d, AGF + 60, 1)],
     'a root behind the end': ['out-of-range', (d) => d.setUint32(AGF + 16, 2 ** 32 - 2)],
     'a root in the log': ['inconsistent', (d) => d.setUint32(AGF + 16, 17)],

@@ -3,6 +3,7 @@ import { COMMAND_LINE_TARGETS } from './targets/command-line.ts'
 import { CONFIG_TARGETS } from './targets/config.ts'
 import { DISK_TARGETS } from './targets/disks.ts'
 import { ENVELOPE_TARGETS } from './targets/envelopes.ts'
+import { LVM2_TARGETS } from './targets/lvm2.ts'
 import { NAME_TARGETS } from './targets/names.ts'
 import { PACK_TARGETS } from './targets/packs.ts'
 import { PARTITION_TABLE_TARGETS } from './targets/partition-tables.ts'
@@ -25,4 +26,5 @@ export const TARGETS: readonly FuzzTarget[] = [
   ...COMMAND_LINE_TARGETS,
   ...DISK_TARGETS,
   ...XFS_TARGETS,
+  ...LVM2_TARGETS,
 ]

@@ -16,7 +16,7 @@ const NONE = 0xffffffff
 /** Bits of the first byte. */
 const WRONG_CHECKSUMS = 1
 
-/** What of the volume an input says, in this order. */
+/** What of the volume inputs change. */
 const SLOTS: readonly (readonly [at: number, length: number])[] = [
   [0, 264],
   ...[0, 1].flatMap((group) =>
@@ -44,6 +44,8 @@ const RUNS: readonly (readonly [start: number, count: number])[] = [
 ]
 const FREE = 20
 
+const SLOT_BYTES = SLOTS.reduce((sum, [, length]) => sum + length, 0)
+
 /** Place of the checksum and length of each structure that has one, by its mark. */
 const SEALED: Readonly<Record<string, readonly [at: number, length: number]>> = {
   XFSB: [224, 512],
@@ -56,12 +58,23 @@ const SEALED: Readonly<Record<string, readonly [at: number, length: number]>> = 
 
 const disk = Buffer.alloc(VOLUME_BYTES)
 
+/** Sound ones, of which an input names one: of both versions, with the log ending in three places. */
+const IMAGES: readonly Uint8Array[] = [false, true].flatMap((hasChecksums) =>
+  [4, 1, 0].map((head) => image(hasChecksums, head)),
+)
+
+/** A change: a place in the slots, a length of up to four bytes, and these. */
+const CHANGE_BYTES = 7
+
+/** Input: a byte of bits, a byte that names an image, and changes. */
 const xfs: FuzzTarget = {
   name: 'xfs',
   form: 'bytes',
-  seeds: [false, true].flatMap((hasChecksums) =>
-    [4, 1, 0].flatMap((head) => [0, WRONG_CHECKSUMS].map((bits) => seed(hasChecksums, head, bits))),
-  ),
+  seeds: IMAGES.flatMap((_, i) => [
+    Buffer.of(0, i),
+    Buffer.of(WRONG_CHECKSUMS, i, 3, 0, 1, 0, 0, 0, 0),
+    Buffer.of(0, i, 10, 3, 4, 0, 0, 0, 1, 20, 1, 2, 0xff, 0xff, 0, 0),
+  ]),
   codes: [],
   async run(input) {
     layOut(input)
@@ -75,13 +88,23 @@ const xfs: FuzzTarget = {
 }
 
 function layOut(input: Uint8Array): void {
-  disk.fill(0)
-  let at = 1
-  for (const [place, length] of SLOTS) {
-    disk.set(input.subarray(at, at + length), place)
-    at += length
+  disk.set(IMAGES[(input[1] ?? 0) % IMAGES.length]!)
+  for (let at = 2; at + CHANGE_BYTES <= input.length; at += CHANGE_BYTES) {
+    const place = placeOf((input[at]! + 256 * input[at + 1]!) % SLOT_BYTES)
+    const length = 1 + (input[at + 2]! & 3)
+    disk.set(input.subarray(at + 3, at + 3 + length), Math.min(place, VOLUME_BYTES - length))
   }
   if (((input[0] ?? 0) & WRONG_CHECKSUMS) === 0) seal()
+}
+
+/** The byte of the volume that is one of the slots. */
+function placeOf(index: number): number {
+  let rest = index
+  for (const [at, length] of SLOTS) {
+    if (rest < length) return at + rest
+    rest -= length
+  }
+  return 0
 }
 
 function seal(): void {
@@ -112,15 +135,12 @@ function assertSound(map: FilesystemMap): void {
   sound(end === VOLUME_BYTES, 'extents do not cover the volume')
 }
 
-/** Reads the slots of a sound filesystem. */
-function seed(hasChecksums: boolean, logHead: number, bits: number): Uint8Array {
+/** A sound filesystem. */
+function image(hasChecksums: boolean, logHead: number): Uint8Array {
   disk.fill(0)
   for (let group = 0; group < GROUPS; group++) putGroup(group, hasChecksums)
   putLog(logHead)
-  return Buffer.concat([
-    Buffer.of(bits),
-    ...SLOTS.map(([at, length]) => Buffer.from(disk.subarray(at, at + length))),
-  ])
+  return new Uint8Array(disk)
 }
 
 function putSuperblock(at: number, hasChecksums: boolean): void {
