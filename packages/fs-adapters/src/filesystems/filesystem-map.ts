@@ -9,6 +9,8 @@ export type FilesystemType =
   | 'fat32'
   | 'exfat'
   | 'ntfs'
+  | 'xfs'
+  | 'lvm2'
   | 'swap'
   | 'luks1'
   | 'luks2'
@@ -76,6 +78,16 @@ export interface FilesystemIdentity {
   readonly sizeBytes: number
 }
 
+/** A volume within one that is shared out, such as a logical volume. */
+export interface InnerVolume {
+  readonly name: string
+  readonly sizeBytes: number
+  /** Undefined when nothing was recognised, or it was not looked at. */
+  readonly filesystem: FilesystemIdentity | undefined
+  /** Why all of it counts as used; undefined when it does not. */
+  readonly problem: FilesystemProblem | undefined
+}
+
 /** What is on a volume, and which parts of the volume it uses. */
 export interface FilesystemMap {
   /** Undefined when nothing was recognised, or more than one thing. */
@@ -89,6 +101,9 @@ export interface FilesystemMap {
   readonly state: 'used-map' | 'read-whole'
   /** Undefined when `state` is `used-map`. */
   readonly problem: FilesystemProblem | undefined
+
+  /** The volumes within it, where it is shared out. None when `state` is `read-whole`. */
+  readonly volumes: readonly InnerVolume[]
 
   /** Bytes of the volume by use; they add up to its size. */
   readonly bytes: Readonly<Record<BlockUse, number>>

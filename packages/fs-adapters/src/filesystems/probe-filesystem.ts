@@ -1,5 +1,5 @@
 import { coverVolume } from './common/cover-volume.ts'
-import type { FilesystemModule, RecognisedFilesystem } from './common/filesystem-module.ts'
+import type { FilesystemModule, InnerVolumes, RecognisedFilesystem } from './common/filesystem-module.ts'
 import { foreignMarks } from './common/foreign-marks.ts'
 import { SurveyError } from './common/survey-error.ts'
 import { VolumeReader } from './common/volume-reader.ts'
@@ -11,14 +11,17 @@ import type {
   FilesystemIdentity,
   FilesystemMap,
   FilesystemProblem,
+  InnerVolume,
   VolumeExtent,
 } from './filesystem-map.ts'
 import { LUKS } from './luks/luks.ts'
+import { LVM2 } from './lvm2/lvm2.ts'
 import { NTFS } from './ntfs/ntfs.ts'
 import { SWAP } from './swap/swap.ts'
 import type { Volume } from './volume.ts'
+import { XFS } from './xfs/xfs.ts'
 
-const MODULES: readonly FilesystemModule[] = [EXT, FAT, EXFAT, NTFS, SWAP, LUKS]
+const MODULES: readonly FilesystemModule[] = [EXT, FAT, EXFAT, NTFS, XFS, SWAP, LUKS, LVM2]
 
 /** Options of {@link probeFilesystem}. */
 export interface ProbeOptions {
@@ -52,8 +55,9 @@ export async function probeFilesystem(volume: Volume, options: ProbeOptions = {}
   try {
     const recognised = await recognise(reader)
     identity = recognised.identity
-    const { notUsed, label = identity.label } = await recognised.survey(reader)
-    return usedMap({ ...identity, label }, volume.sizeBytes, notUsed)
+    const volumes: InnerVolume[] = []
+    const { notUsed, label = identity.label } = await recognised.survey(reader, innerVolumes(reader, volumes))
+    return usedMap({ ...identity, label }, volume.sizeBytes, notUsed, volumes)
   } catch (error) {
     if (!(error instanceof SurveyError)) throw error
     return wholeMap(identity, volume.sizeBytes, { code: error.code, message: error.message })
@@ -70,10 +74,44 @@ async function recognise(reader: VolumeReader): Promise<RecognisedFilesystem> {
   return first
 }
 
+/** Looks at volumes within one, and notes what was found. */
+function innerVolumes(outer: VolumeReader, found: InnerVolume[]): InnerVolumes {
+  const keep = (name: string, sizeBytes: number, problem: FilesystemProblem) => {
+    found.push({ name, sizeBytes, filesystem: undefined, problem })
+  }
+  return {
+    keep,
+    async probe(name, volume) {
+      const reader = outer.within(volume)
+      const { sizeBytes } = volume
+      let filesystem: FilesystemIdentity | undefined
+      try {
+        const recognised = await recognise(reader)
+        filesystem = recognised.identity
+        const { notUsed } = await recognised.survey(reader, NOTHING_DEEPER)
+        found.push({ name, sizeBytes, filesystem, problem: undefined })
+        return notUsed
+      } catch (error) {
+        if (!(error instanceof SurveyError)) throw error
+        found.push({ name, sizeBytes, filesystem, problem: { code: error.code, message: error.message } })
+        return []
+      }
+    },
+  }
+}
+
+const NOTHING_DEEPER: InnerVolumes = {
+  keep() {},
+  async probe() {
+    return []
+  },
+}
+
 function usedMap(
   filesystem: FilesystemIdentity,
   volumeBytes: number,
   notUsed: Iterable<VolumeExtent>,
+  volumes: readonly InnerVolume[],
 ): FilesystemMap {
   const bytes: Record<BlockUse, number> = { used: 0, free: 0, swap: 0 }
   for (const { length, use } of coverVolume(volumeBytes, notUsed)) bytes[use] += length
@@ -81,6 +119,7 @@ function usedMap(
     filesystem,
     state: 'used-map',
     problem: undefined,
+    volumes,
     bytes,
     extents: () => coverVolume(volumeBytes, notUsed),
   }
@@ -95,6 +134,7 @@ function wholeMap(
     filesystem,
     state: 'read-whole',
     problem,
+    volumes: [],
     bytes: { used: volumeBytes, free: 0, swap: 0 },
     extents: () => coverVolume(volumeBytes, []),
   }

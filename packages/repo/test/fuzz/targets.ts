@@ -4,12 +4,14 @@ import { CONFIG_TARGETS } from './targets/config.ts'
 import { DISK_TARGETS } from './targets/disks.ts'
 import { ENVELOPE_TARGETS } from './targets/envelopes.ts'
 import { EXFAT_TARGETS } from './targets/exfat.ts'
+import { LVM2_TARGETS } from './targets/lvm2.ts'
 import { NAME_TARGETS } from './targets/names.ts'
 import { NTFS_TARGETS } from './targets/ntfs.ts'
 import { PACK_TARGETS } from './targets/packs.ts'
 import { PARTITION_TABLE_TARGETS } from './targets/partition-tables.ts'
 import { RECORD_TARGETS } from './targets/records.ts'
 import { SETTING_TARGETS } from './targets/settings.ts'
+import { XFS_TARGETS } from './targets/xfs.ts'
 
 /**
  * Every parser of Platter. Tombstones, quarantine records and `.done` are not among them: their names say all, and
@@ -27,4 +29,6 @@ export const TARGETS: readonly FuzzTarget[] = [
   ...DISK_TARGETS,
   ...NTFS_TARGETS,
   ...EXFAT_TARGETS,
+  ...XFS_TARGETS,
+  ...LVM2_TARGETS,
 ]

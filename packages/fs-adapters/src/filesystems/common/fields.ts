@@ -49,8 +49,9 @@ export class Fields {
     return this.bytes.subarray(offset, offset + length)
   }
 
-  fields(offset: number, length: number): Fields {
-    return new Fields(this.slice(offset, length), this.#littleEndian ? 'little' : 'big')
+  /** A part of it, with the same order of bytes unless it is said. */
+  fields(offset: number, length: number, order?: 'little' | 'big'): Fields {
+    return new Fields(this.slice(offset, length), order ?? (this.#littleEndian ? 'little' : 'big'))
   }
 
   /** Whether the characters of `text` stand at `offset`, one byte each. */

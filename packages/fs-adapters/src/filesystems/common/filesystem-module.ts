@@ -1,4 +1,5 @@
-import type { FilesystemIdentity, VolumeExtent } from '../filesystem-map.ts'
+import type { FilesystemIdentity, FilesystemProblem, VolumeExtent } from '../filesystem-map.ts'
+import type { Volume } from '../volume.ts'
 import type { Fields } from './fields.ts'
 import type { VolumeReader } from './volume-reader.ts'
 
@@ -28,7 +29,20 @@ export interface RecognisedFilesystem {
    *
    * @throws SurveyError when that cannot be said for sure.
    */
-  survey(reader: VolumeReader): Promise<Survey>
+  survey(reader: VolumeReader, inner: InnerVolumes): Promise<Survey>
+}
+
+/** For what is no filesystem but has volumes in it: each is looked at like one that stands by itself. */
+export interface InnerVolumes {
+  /**
+   * Finds out what a volume within this one does not use, which is nothing where that cannot be said. Its reads come
+   * from the reader of the outer one, and what they ask for counts for its budget. Volumes within inner ones are not
+   * looked at.
+   */
+  probe(name: string, volume: Volume): Promise<Iterable<VolumeExtent>>
+
+  /** Notes a volume that is kept whole without a look at what is in it. */
+  keep(name: string, sizeBytes: number, problem: FilesystemProblem): void
 }
 
 /** What a survey found. */

@@ -52,8 +52,6 @@ const MARKS: readonly Mark[] = [
   { name: 'ReiserFS', offset: 64 * KiB + 52, bytes: 'ReIsEr' },
   { name: 'SquashFS', offset: 0, bytes: 'hsqs' },
   { name: 'VDO', offset: 0, bytes: 'dmvdo001' },
-  { name: 'XFS', offset: 0, bytes: 'XFSB' },
-  ...[0, 1, 2, 3].map((n) => ({ name: 'LVM2', offset: n * SECTOR, bytes: 'LABELONE' })),
   // Uberblocks of ZFS, of which there are 128 in turn, each 1 KiB or as large as a sector.
   ...Array.from({ length: 128 }, (_, n) => ({
     name: 'ZFS',

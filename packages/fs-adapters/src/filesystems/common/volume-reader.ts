@@ -34,16 +34,21 @@ export class VolumeReader {
   readonly sizeBytes: number
   readonly #volume: Volume
   readonly #budget: ReadBudget
-  readonly #deadline: number
+  readonly #spent: { bytes: number; readonly deadline: number }
   /** By page number, the least recently used first. */
   readonly #pages = new Map<number, Uint8Array>()
-  #bytesAsked = 0
 
-  constructor(volume: Volume, budget: ReadBudget) {
+  /** @param outer a reader whose budget counts for both */
+  constructor(volume: Volume, budget: ReadBudget, outer?: VolumeReader) {
     this.#volume = volume
     this.#budget = budget
-    this.#deadline = budget.now() + budget.millis
+    this.#spent = outer === undefined ? { bytes: 0, deadline: budget.now() + budget.millis } : outer.#spent
     this.sizeBytes = volume.sizeBytes
+  }
+
+  /** A reader of a volume that lies within this one. */
+  within(volume: Volume): VolumeReader {
+    return new VolumeReader(volume, this.#budget, this)
   }
 
   /** What all probes look at. */
@@ -76,11 +81,11 @@ export class VolumeReader {
   }
 
   #charge(length: number): void {
-    this.#bytesAsked += Math.max(length, LEAST_CHARGE_BYTES)
-    if (this.#bytesAsked > this.#budget.bytes) {
+    this.#spent.bytes += Math.max(length, LEAST_CHARGE_BYTES)
+    if (this.#spent.bytes > this.#budget.bytes) {
       throw new SurveyError('too-costly', `more than ${this.#budget.bytes} bytes would have to be read`)
     }
-    if (this.#budget.now() > this.#deadline) {
+    if (this.#budget.now() > this.#spent.deadline) {
       throw new SurveyError('too-costly', `it took more than ${this.#budget.millis} ms`)
     }
   }
