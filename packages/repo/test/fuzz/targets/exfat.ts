@@ -58,10 +58,12 @@ function seal(): void {
 
 /** Rotated to the right by one bit for each byte. */
 function sum(bytes: Uint8Array, width: 16 | 32, skipped: readonly number[]): number {
+  const last = Math.max(...skipped, 0)
   let value = 0
-  for (const [i, byte] of bytes.entries()) {
-    if (skipped.includes(i)) continue
-    value = ((value & 1) * 2 ** (width - 1) + Math.floor(value / 2) + byte) % 2 ** width
+  for (let i = 0; i < bytes.length; i++) {
+    if (i <= last && skipped.includes(i)) continue
+    value = ((value << (width - 1)) | (value >>> 1)) + bytes[i]!
+    value = width === 16 ? value & 0xffff : value >>> 0
   }
   return value
 }
