@@ -215,27 +215,36 @@ test('writing a block device', { skip }, async (t) => {
 const linuxCalls = loadLinuxCalls()
 
 test('zeroing is left to the kernel', { skip: skip || (!linuxCalls && 'without koffi') }, async (t) => {
-  const image = join(t.testdir(), 'image')
-  writeFileSync(image, pattern(16 * MiB))
-  const device = attach(image) as string
-  t.teardown(() => detach(device))
-  const ranges: string[] = []
-  const calls = {
-    ...(linuxCalls as NonNullable<typeof linuxCalls>),
-    async zeroBlocks(fd: number, offset: number, length: number): Promise<void> {
-      await linuxCalls?.zeroBlocks(fd, offset, length)
-      ranges.push(`${offset}+${length}`)
-    },
+  for (const discards of [true, false]) {
+    const image = join(t.testdir(), 'image')
+    writeFileSync(image, pattern(16 * MiB))
+    const device = attach(image) as string
+    const ranges: string[] = []
+    const calls = {
+      ...(linuxCalls as NonNullable<typeof linuxCalls>),
+      async punchHole(fd: number, offset: number, length: number): Promise<void> {
+        ranges.push(`discard ${offset}+${length}`)
+        if (!discards) throw Object.assign(new Error('It cannot.'), { code: 'EOPNOTSUPP' })
+        await linuxCalls?.punchHole(fd, offset, length)
+      },
+      async zeroBlocks(fd: number, offset: number, length: number): Promise<void> {
+        await linuxCalls?.zeroBlocks(fd, offset, length)
+        ranges.push(`zero ${offset}+${length}`)
+      },
+    }
+    const target = await BlockDeviceTarget.open(device, { linuxCalls: calls })
+    await target.prepare(16 * MiB)
+    await target.zero(1, 16 * MiB - 2)
+    const range = `4096+${16 * MiB - 8192}`
+    t.same(ranges, discards ? [`discard ${range}`] : [`discard ${range}`, `zero ${range}`])
+    await target.flush()
+    const expected = new Uint8Array(16 * MiB)
+    expected[0] = pattern(1)[0] as number
+    expected[16 * MiB - 1] = pattern(16 * MiB)[16 * MiB - 1] as number
+    t.ok(sameBytes(readFileSync(device), expected))
+    await target.close()
+    detach(device)
   }
-  await using target = await BlockDeviceTarget.open(device, { linuxCalls: calls })
-  await target.prepare(16 * MiB)
-  await target.zero(1, 16 * MiB - 2)
-  t.same(ranges, [`4096+${16 * MiB - 8192}`])
-  await target.flush()
-  const expected = new Uint8Array(16 * MiB)
-  expected[0] = pattern(1)[0] as number
-  expected[16 * MiB - 1] = pattern(16 * MiB)[16 * MiB - 1] as number
-  t.ok(sameBytes(readFileSync(device), expected))
 })
 
 test('a mounted device is refused', { skip }, async (t) => {
