@@ -49,11 +49,14 @@ const NOT_RUN: readonly Example[] = [
 ].flatMap((part) => examples.filter(({ name }) => name.includes(part)))
 const RUN = examples.filter((example) => !NOT_RUN.includes(example))
 
-/** A disk with a boot signature, after it was changed, and a repository with snapshots of what it was. */
+/** A disk with two partitions, after it was changed, and a repository with snapshots of what it was. */
 async function makeWorld(): Promise<{ readonly world: string; readonly oldest: string }> {
   const world = join(root, 'world')
   await mkdir(world)
   const disk = noise(2 * MIB, 'disk')
+  disk.fill(0, 446, 510)
+  partition(disk, 0, 64, 1024)
+  partition(disk, 1, 2048, 1024)
   disk.set([0x55, 0xaa], 510)
   const store = await LocalStore.create(join(world, 'lab'))
   await Repository.init(store, { crypto: 'none' })
@@ -67,6 +70,14 @@ async function makeWorld(): Promise<{ readonly world: string; readonly oldest: s
   await writeFile(join(world, 'sda'), disk)
   await writeFile(join(world, 'disk.img.gz'), gzipSync(disk))
   return { world, oldest }
+}
+
+/** Writes an entry of an MBR; `start` and `length` are in sectors. */
+function partition(disk: Uint8Array, entry: number, start: number, length: number): void {
+  const view = new DataView(disk.buffer, disk.byteOffset + 446 + entry * 16, 16)
+  view.setUint8(4, 0x83)
+  view.setUint32(8, start, true)
+  view.setUint32(12, length, true)
 }
 
 /** The folder an example runs in. @param at number of the example: paths of sockets must be short. */
