@@ -215,6 +215,8 @@ export function sealXfs(
     AB3C: [52, blockBytes],
   }
   for (let at = 0; at < bytes.length; at += 512) {
+    // All marks begin with X or A; most sectors do not.
+    if (bytes[at] !== 0x58 && bytes[at] !== 0x41) continue
     const [place, length] = places[String.fromCharCode(...bytes.subarray(at, at + 4))] ?? []
     if (place === undefined || length === undefined) continue
     const [before, after] = [bytes.subarray(at, at + place), bytes.subarray(at + place + 4, at + length)]
