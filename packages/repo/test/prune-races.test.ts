@@ -1,7 +1,7 @@
 // Prunes beside backups, restores and each other: whatever the order, what is committed restores.
 import { newSessionId, PlatterError, plainRecords, type SessionId } from '@platter/core'
 import { MemoryStore } from '@platter/fs-adapters'
-import { type PruneOptions, Repository, type Snapshot } from '@platter/repo'
+import { Repository, type Snapshot } from '@platter/repo'
 import { test } from 'tap'
 import { encodeFence } from '../dist/format/gc-records.js'
 import { sessionName, snapshotName } from '../dist/format/object-names.js'
@@ -19,28 +19,11 @@ import {
   restored,
   sameBytes,
 } from './adversity.ts'
+import { GONE, IMPATIENT, KEPT, NEW, withGarbage } from './garbage.ts'
 import { interruptedAt, SteppedStore, shuffled } from './interleaving.ts'
 
-/** Takes every writer that has not committed for dead at once. */
-const IMPATIENT: PruneOptions = { patienceSeconds: 0 }
-
-const KEPT = diskImage('kept', 120_000)
-const GONE = diskImage('gone', 120_000)
-/** Shares data with a snapshot that is forgotten, so that what it relies on is about to be condemned. */
-const NEW = Uint8Array.from(GONE)
-NEW.set(noise('new', 20_000), 0)
-
-async function prepared(): Promise<{ readonly store: MemoryStore; readonly kept: Snapshot }> {
-  const store = new MemoryStore()
-  const repo = await newRepository(store)
-  const kept = await backUp(repo, KEPT, { name: 'kept' })
-  const gone = await backUp(repo, GONE, { name: 'gone' })
-  await repo.forget(gone.id)
-  return { store, kept }
-}
-
 test('a backup that is interrupted by prunes at any call restores, or was ended cleanly', async (t) => {
-  const { store: original, kept } = await prepared()
+  const { store: original, kept } = await withGarbage()
   let committed = 0
   for (const rounds of [1, 2]) {
     for (let call = 0; ; call++) {
@@ -71,7 +54,7 @@ test('a backup that is interrupted by prunes at any call restores, or was ended 
 })
 
 test('a prune that does not take the backup for dead leaves the rest to the next one', async (t) => {
-  const { store: original, kept } = await prepared()
+  const { store: original, kept } = await withGarbage()
   let pending = 0
   for (let call = 0; ; call++) {
     const store = await copyOf(original)
@@ -100,7 +83,7 @@ test('a prune that does not take the backup for dead leaves the rest to the next
 })
 
 test('a prune that is interrupted by a backup, or by another prune, at any call loses nothing', async (t) => {
-  const { store: original, kept } = await prepared()
+  const { store: original, kept } = await withGarbage()
   for (const meanwhile of ['backup', 'prune', 'both'] as const) {
     for (let call = 0; ; call++) {
       const store = await copyOf(original)
@@ -119,7 +102,7 @@ test('a prune that is interrupted by a backup, or by another prune, at any call 
 })
 
 test('backups, restores and prunes in any order', async (t) => {
-  const { store: original, kept } = await prepared()
+  const { store: original, kept } = await withGarbage()
   const images = [NEW, diskImage('another', 100_000), GONE]
   for (let seed = 1; seed <= 25; seed++) {
     const store = await copyOf(original)
@@ -163,7 +146,7 @@ test('an image that is open while everything moves reads on', async (t) => {
 })
 
 test('a restore during which its packs are replaced ends well', async (t) => {
-  const { store: original } = await prepared()
+  const { store: original } = await withGarbage()
   const repo = await Repository.open(original)
   const { id } = await backUp(repo, NEW)
   for (let call = 0; ; call++) {
@@ -190,7 +173,7 @@ function beforeFirst(store: MemoryStore, call: RegExp, meanwhile: () => Promise<
 }
 
 test('a session that another prune tidies away while its record is about to be read is no error', async (t) => {
-  const { store, kept } = await prepared()
+  const { store, kept } = await withGarbage()
   const other = await Repository.open(store)
   let finish: () => void = () => {}
   const finished = new Promise<void>((resolve) => {
@@ -229,7 +212,7 @@ test('a session that another prune tidies away while its record is about to be r
 })
 
 test('sessions that end one after the other while their records are about to be read are no error', async (t) => {
-  const { store } = await prepared()
+  const { store } = await withGarbage()
   // More than can be met anew by listing them again as often as a prune does.
   const sessions = Array.from({ length: 80 }, (_, i) =>
     newSessionId((length) => noise(`session ${i}`, length)),
@@ -251,7 +234,7 @@ test('sessions that end one after the other while their records are about to be 
 })
 
 test('an index segment that a repair replaces while it is about to be read is no error', async (t) => {
-  const { store, kept } = await prepared()
+  const { store, kept } = await withGarbage()
   const [damaged] = await objectNames(store, 'index/')
   await replaceObject(store, damaged!, (await store.get(damaged!)).subarray(0, 50))
   const other = await Repository.open(store)

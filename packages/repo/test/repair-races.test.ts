@@ -1,14 +1,13 @@
 // Repairs beside prunes, backups and each other, held up at any call: what is committed restores.
 import type { SnapshotId, Store } from '@platter/core'
 import { MemoryStore } from '@platter/fs-adapters'
-import { type PruneOptions, Repository, type Snapshot } from '@platter/repo'
+import { type PruneOptions, Repository } from '@platter/repo'
 import { type Test, test } from 'tap'
 import {
   assertSound,
   backUp,
   codeOf,
   copyOf,
-  diskImage,
   newRepository,
   noise,
   objectNames,
@@ -16,29 +15,12 @@ import {
   restored,
   sameBytes,
 } from './adversity.ts'
+import { GONE, IMPATIENT, KEPT, NEW, withGarbage } from './garbage.ts'
 import { interruptedAt, SteppedStore } from './interleaving.ts'
 
 const LONG = process.env.PLATTER_LONG_TESTS === '1'
-/** Takes every writer that has not committed for dead at once. */
-const IMPATIENT: PruneOptions = { patienceSeconds: 0 }
 /** And moves nothing. */
 const LAZY: PruneOptions = { ...IMPATIENT, maxUnusedFraction: 1 }
-
-const KEPT = diskImage('kept', 120_000)
-const GONE = diskImage('gone', 120_000)
-/** Shares data with a snapshot that is forgotten, so that what it relies on is about to be condemned. */
-const NEW = Uint8Array.from(GONE)
-NEW.set(noise('new', 20_000), 0)
-
-/** A snapshot, and packs of another that is forgotten. */
-async function withGarbage(): Promise<{ readonly store: MemoryStore; readonly kept: Snapshot }> {
-  const store = new MemoryStore()
-  const repo = await newRepository(store)
-  const kept = await backUp(repo, KEPT, { name: 'kept' })
-  const gone = await backUp(repo, GONE, { name: 'gone' })
-  await repo.forget(gone.id)
-  return { store, kept }
-}
 
 for (const repair of ['index', 'packs'] as const) {
   const stride = repair === 'index' || LONG ? 1 : 3
