@@ -247,6 +247,35 @@ test('zeroing is left to the kernel', { skip: skip || (!linuxCalls && 'without k
   }
 })
 
+test('a device that was written to behind its memory', {
+  skip: skip || (!linuxCalls && 'without koffi'),
+}, async (t) => {
+  // As a disk is whose partition was mounted: the kernel does not renew what it holds of the disk.
+  const image = join(t.testdir(), 'image')
+  writeFileSync(image, new Uint8Array(MiB))
+  const device = attach(image) as string
+  t.teardown(() => detach(device))
+  const first = async (source: Pick<BlockDeviceSource, 'read'>): Promise<number> => {
+    const into = new Uint8Array(4096)
+    await source.read(8192, into)
+    return into[0]!
+  }
+  // Held open, as by another partition that is mounted: at the last close all is forgotten.
+  await using holder = await openSource(device)
+  t.equal(await first(holder), 0)
+  writeFileSync(image, new Uint8Array(MiB).fill(1))
+  execFileSync('sync', [image])
+  await using source = await openSource(device)
+  t.equal(await first(source), 1, 'opened anew')
+  writeFileSync(image, new Uint8Array(MiB).fill(2))
+  execFileSync('sync', [image])
+  await source.assertUnchanged()
+  t.equal(await first(source), 2, 'looked at again')
+  const codes: string[] = []
+  await (await openSource(device, { linuxCalls: false, onWarning: ({ code }) => codes.push(code) })).close()
+  t.same(codes, ['WARN_SOURCE_CACHED'])
+})
+
 test('a mounted device is refused', { skip }, async (t) => {
   const folder = t.testdir({ mnt: {} })
   const [image, mountPoint] = [join(folder, 'image'), join(folder, 'mnt')]

@@ -208,6 +208,24 @@ test('what was written to meanwhile is found out', async (t) => {
   await t.resolves(change('used', ({ partitions }) => [partitions[1]!.offset, PAGE - 10]))
 })
 
+test('sizes of a damaged head that cannot be are not in the description', async (t) => {
+  const bytes = new Uint8Array(2 ** 21)
+  const view = new DataView(bytes.buffer)
+  bytes.set(Buffer.from('\xeb\x52\x90NTFS    ', 'latin1'))
+  view.setUint16(11, 512, true)
+  bytes.set([8], 13)
+  bytes.set([0xf8], 21)
+  // One wrong bit makes it 2^63 sectors.
+  view.setBigUint64(40, 2n ** 63n + 4095n, true)
+  view.setBigUint64(48, 4n, true)
+  view.setBigUint64(56, 2n, true)
+  bytes.set([0xf6], 64)
+  bytes.set([0xf6], 68)
+  bytes.set([0x55, 0xaa], 510)
+  const { disk } = await DiskSource.open(new MemorySource(bytes))
+  t.match(disk.volume, { filesystem: { type: 'ntfs', sizeBytes: 0 }, problem: { code: 'out-of-range' } })
+})
+
 test('streams and policies that are none', async (t) => {
   await t.rejects(DiskSource.open(new StreamSource(new PassThrough())), { code: 'ERR_SOURCE_UNSUPPORTED' })
   const source = new MemorySource(new Uint8Array(0))

@@ -1,6 +1,6 @@
 // Restores of parts of an image, of what differs, and those that go on where an earlier one was interrupted.
 
-import { type BlockTarget, PlatterError, type RestoreJournal } from '@platter/core'
+import { type BlockTarget, PlatterError, type PreparedTarget, type RestoreJournal } from '@platter/core'
 import { MemorySource, MemoryTarget, StreamTarget } from '@platter/fs-adapters'
 import type { Repository, RestoreOptions, RestoreStats } from '@platter/repo'
 import * as fc from 'fast-check'
@@ -382,4 +382,27 @@ test('a journal that says too much is not believed', async (t) => {
   t.equal(await run(saved, elsewhere), 'ERR_JOURNAL_INVALID')
   await backUp(repo, diskImage('another', 500_001))
   t.equal(await run(saved, new CrashTarget(IMAGE, () => {})), 'ERR_JOURNAL_INVALID', 'another snapshot')
+})
+
+test('a restore that begins anew does not leave a journal that says more', async (t) => {
+  const repo = await newRepository()
+  await backUp(repo, IMAGE)
+  const said = (journal: MemoryJournal): string => Buffer.from(journal.bytes!).toString().split(' ')[3]!
+  const options = { onlyDifferent: true, journalBytes: 64 * 1024, workers: 0 }
+  const journal = new MemoryJournal()
+  let stepsLeft = 0
+  const step = (): void => {
+    if (stepsLeft-- <= 0) throw new PlatterError('ERR_TARGET_WRITE', 'The power went out.')
+  }
+  const attempt = async (steps: number, resumable: boolean): Promise<string> => {
+    stepsLeft = steps
+    const prepare = async (): Promise<PreparedTarget> => ({ blank: false, resumable })
+    const target = Object.assign(new CrashTarget(noise('an old disk', IMAGE.length), step), { prepare })
+    return await codeOf(repo.restore('latest', target, { ...options, journal }))
+  }
+  for (let steps = 1; journal.bytes === undefined || said(journal) === '0'; steps++)
+    t.equal(await attempt(steps, true), 'ERR_TARGET_WRITE')
+  // Something else has been on the disk meanwhile; this attempt marks it as its own, and comes no further.
+  t.equal(await attempt(0, false), 'ERR_TARGET_WRITE')
+  t.equal(said(journal), '0')
 })

@@ -88,7 +88,14 @@ async function planWholeDisk(
   const rewritten = rewrite(table, sizeBytes, place, options, notes)
   const range = { offset: 0, length: Math.min(imageBytes, sizeBytes) }
   const copies = table.isTrustworthy ? tableCopies(table) : { headEnd: 0, tail: [] }
-  const headBytes = Math.min(roundUp(Math.max(HEAD_BYTES, copies.headEnd), 4096), range.length)
+  const headEnd = Math.max(HEAD_BYTES, copies.headEnd)
+  // With larger sectors the first copy may reach further than it did.
+  const writesOfHead = (rewritten?.writes ?? []).filter(({ offset }) => offset < headEnd)
+  const reach = writesOfHead.reduce(
+    (most, { offset, bytes }) => Math.max(most, offset + bytes.length),
+    headEnd,
+  )
+  const headBytes = Math.min(roundUp(reach, 4096), range.length)
   const head = await readHead(disk, 0, headBytes, options)
   const outside: DiskWrite[] = []
   if (rewritten === undefined) {

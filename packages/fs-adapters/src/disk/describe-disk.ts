@@ -90,7 +90,18 @@ function describeFilesystem({
   blockBytes,
   sizeBytes,
 }: FilesystemIdentity): FilesystemDescription {
-  return { type, ...optional('label', label), ...optional('uuid', uuid), blockBytes, sizeBytes }
+  return {
+    type,
+    ...optional('label', label),
+    ...optional('uuid', uuid),
+    blockBytes: countable(blockBytes),
+    sizeBytes: countable(sizeBytes),
+  }
+}
+
+/** A size, or 0 for what a damaged head says that cannot be one. */
+function countable(size: number): number {
+  return Number.isSafeInteger(size) && size >= 0 ? size : 0
 }
 
 function describeProblem({ code, message }: DiskProblem): DiskProblem {

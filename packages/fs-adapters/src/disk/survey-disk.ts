@@ -11,7 +11,7 @@ import { raidAtEnd } from './raid-at-end.ts'
 const MAX_PARTITIONS = 1024
 const DEFAULT_MAX_MILLIS = 30 * 60_000
 
-/** Options of {@link surveyDisk}. */
+/** Options of `surveyDisk`. */
 export interface SurveyOptions extends ReadPartitionTableOptions {
   /** What of the disk is mounted for writing. Default: nothing. */
   readonly mounts?: Mounts

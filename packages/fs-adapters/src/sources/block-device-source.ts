@@ -13,7 +13,7 @@ import { type LinuxCallsOption, resolveLinuxCalls } from '../system/linux-calls.
 import { wholeAsData } from './memory-source.ts'
 import { PositionedReader } from './positioned-reader.ts'
 import { sourceChanged, sourceOpenError, sourceReadError } from './source-errors.ts'
-import { mountedWarning, type SourceWarningOption } from './source-warning.ts'
+import { mountedWarning, type SourceWarningOption, staleWarning } from './source-warning.ts'
 
 /** Options of {@link BlockDeviceSource.open}. */
 export interface BlockDeviceSourceOptions extends LinuxCallsOption, SourceWarningOption {}
@@ -45,7 +45,8 @@ export class BlockDeviceSource implements BlockSource {
 
   /**
    * Opens a block device for reading; usually only root and the group 'disk' may. One that is mounted for writing is
-   * read like any other, after a warning.
+   * read like any other, after a warning. What the kernel holds of it in memory is dropped: that of a disk is not
+   * renewed by writes to its partitions, and stays as long as anybody has the disk or another partition open.
    *
    * @throws ERR_SOURCE_NOT_FOUND, ERR_SOURCE_ACCESS, ERR_SOURCE_READ
    * @throws ERR_SOURCE_UNSUPPORTED when it is something else.
@@ -57,7 +58,10 @@ export class BlockDeviceSource implements BlockSource {
         const stat = await handle.stat({ bigint: true })
         if (!stat.isBlockDevice()) throw notBlockDevice(path)
         const device = deviceNumberOf(stat.rdev)
-        const facts = await blockDeviceFacts(handle, device, resolveLinuxCalls(options))
+        const calls = resolveLinuxCalls(options)
+        if (calls?.dropCache === undefined) options.onWarning?.(staleWarning(path))
+        else calls.dropCache(handle.fd)
+        const facts = await blockDeviceFacts(handle, device, calls)
         const mountPoint = options.onWarning === undefined ? undefined : await writableMount(device)
         if (mountPoint !== undefined) options.onWarning?.(mountedWarning(path, mountPoint))
         return new BlockDeviceSource(path, handle, device, facts, options)
@@ -81,10 +85,16 @@ export class BlockDeviceSource implements BlockSource {
     return await this.#reader.read(offset, into, options)
   }
 
-  /** Only the size is compared: nothing tells whether a device was written to. @throws ERR_SOURCE_CHANGED */
+  /**
+   * Only the size is compared: nothing tells whether a device was written to. What is read afterwards comes from the
+   * device, and not from memory.
+   *
+   * @throws ERR_SOURCE_CHANGED
+   */
   async assertUnchanged(): Promise<void> {
     this.#reader.assertOpen()
     const calls = resolveLinuxCalls(this.#options)
+    calls?.dropCache?.(this.#handle.fd)
     const now = await blockDeviceFacts(this.#handle, this.#device, calls).catch((error: unknown) => {
       throw sourceReadError(error, this.info.label, 0)
     })

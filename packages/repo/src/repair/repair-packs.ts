@@ -47,7 +47,7 @@ import { RepairReporter } from './repair-progress.ts'
 import { underSession } from './repair-session.ts'
 import { retireSegments } from './retire-segments.ts'
 import { PackSalvager } from './salvage-pack.ts'
-import { listUsablePacks } from './usable-packs.ts'
+import { isWhole, listUsablePacks } from './usable-packs.ts'
 
 /** Where a repair looks for what was lost. */
 export type HealSource =
@@ -244,7 +244,10 @@ class PackRepair {
     const { sizes, quarantined } = await listSettledPacks(store, this.#signal)
     const named = new Set(index.packs.map(({ id }) => id))
     // Put aside by an earlier repair, which has taken over what could be saved.
-    for (const id of quarantined) if (!named.has(id)) sizes.delete(id)
+    for (const id of quarantined) {
+      // An intact copy may have been put in its place.
+      if (!named.has(id) && sizes.has(id) && !(await isWhole(store, id, this.#signal))) sizes.delete(id)
+    }
     for (const [id, sizeBytes] of sizes) {
       if (!this.#isGoing(id)) continue
       this.#going.set(id, sizeBytes)

@@ -15,7 +15,7 @@ export async function listUsablePacks(
 }
 
 /** Whether an intact copy has been put in the place of a pack in quarantine. */
-async function isWhole(store: ReadableStore, id: PackId, signal: AbortSignal): Promise<boolean> {
+export async function isWhole(store: ReadableStore, id: PackId, signal: AbortSignal): Promise<boolean> {
   try {
     const file = await store.get(packName(id), { maxBytes: MAX_PACK_FILE_BYTES, signal })
     return packIdFrom(createHasher().hash(file)) === id

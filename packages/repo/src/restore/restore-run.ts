@@ -159,10 +159,13 @@ export class RestoreRun {
     this.#savedTo = scope.offset
     const position = (await resume?.load()) ?? 0
     const keepContent = options.onlyDifferent === true
+    // From here on the target is marked as this restore's. If it begins anew, nothing may say that it had come further.
+    if (position > 0) await resume?.save(0)
     const { blank, resumable = true } = await target.prepare(scope.length, { keepContent })
     const region = Math.floor(position / tree.regionBytes)
     if (blank || !resumable || region <= firstRegion) return blank
     if (!(await this.#comparison.audit(tree, firstRegion, region))) return blank
+    await resume?.save(position)
     this.#firstRegion = region
     this.#savedTo = region * tree.regionBytes
     this.#bytesDone = this.#savedTo - scope.offset

@@ -51,6 +51,7 @@ const MARKS: readonly Mark[] = [
   { name: 'ReFS', offset: 3, bytes: 'ReFS\x00\x00\x00\x00' },
   { name: 'ReiserFS', offset: 64 * KiB + 52, bytes: 'ReIsEr' },
   { name: 'SquashFS', offset: 0, bytes: 'hsqs' },
+  { name: 'UDF', offset: 32 * KiB + 1, bytes: 'BEA01' },
   { name: 'VDO', offset: 0, bytes: 'dmvdo001' },
   // Uberblocks of ZFS, of which there are 128 in turn, each 1 KiB or as large as a sector.
   ...Array.from({ length: 128 }, (_, n) => ({

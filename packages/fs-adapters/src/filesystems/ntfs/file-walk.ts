@@ -48,6 +48,7 @@ export async function walkFiles(table: MasterFileTable, names: readonly string[]
       for (const { directory, name } of fileNames(record)) {
         if (directory !== SYSTEM_FILE.root || !names.includes(name.toLowerCase())) continue
         const found = record.base?.number ?? record.number
+        ensure(found < table.recordCount, 'inconsistent', `the base of record ${record.number} is no record`)
         named.set(name.toLowerCase(), [...(named.get(name.toLowerCase()) ?? []), found])
       }
     }
