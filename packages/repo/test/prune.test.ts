@@ -30,7 +30,7 @@ import {
   sameBytes,
   sourceFrom,
 } from './adversity.ts'
-import { ForgetfulStore, interruptedAt } from './interleaving.ts'
+import { ForgetfulStore, interruptedAt, SteppedStore } from './interleaving.ts'
 
 /** Takes every writer that has not committed for dead at once. */
 const NOW: PruneOptions = { patienceSeconds: 0 }
@@ -229,6 +229,21 @@ test('a prune removes nothing when a snapshot that was listed is not any more', 
   t.equal(await codeOf((await Repository.open(forgetful)).prune(undefined, NOW)), 'ERR_STORE_IO')
   t.same(await objectNames(store, 'packs/'), packs)
   t.match(await (await Repository.open(store)).prune(undefined, NOW), { outcome: 'done' })
+})
+
+test('no prune waits for a session that failed while it was declared', async (t) => {
+  for (const failing of ['list gc/', 'stat gc/1.mark']) {
+    const store = new MemoryStore()
+    await partlyNeeded(store)
+    let isDeclared = false
+    const slow = new SteppedStore(store, async (call) => {
+      isDeclared ||= call.startsWith('put sessions/')
+      if (isDeclared && call === failing) throw new PlatterError('ERR_STORE_IO', 'not now')
+    })
+    t.equal(await codeOf(backUp(await Repository.open(slow), noise('new', 5000))), 'ERR_STORE_IO')
+    t.ok(isDeclared)
+    t.equal((await (await Repository.open(store)).prune()).outcome, 'done', failing)
+  }
 })
 
 test('a damaged blob is never moved', async (t) => {

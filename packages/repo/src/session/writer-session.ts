@@ -70,18 +70,24 @@ export class WriterSession {
     const { store, records } = objects
     const id = newSessionId(random)
     let generation = (await readGcState(store, signal)).newest
-    for (let intent = 0; ; intent++) {
-      const name = sessionName(id, intent)
-      const record = encodeSession(name, { generation, timeMillis: now().getTime(), ended: false }, records)
-      if ((await store.putIfAbsent(name, record, { signal })) === 'exists') throw sessionTaken(name)
-      const { newest } = await readGcState(store, signal)
-      const next = gcName(newest + 1, 'mark')
-      const isListed = (await store.stat(next, { signal })) === undefined
-      if (isListed && newest === generation)
-        return new WriterSession(objects, id, generation, intent + 1, now)
-      // A prune may have begun since the list; the next one has to show it.
-      if (!isListed && intent >= MAX_LISTINGS) throw notListed(store, next)
-      generation = newest
+    try {
+      for (let intent = 0; ; intent++) {
+        const name = sessionName(id, intent)
+        const record = encodeSession(name, { generation, timeMillis: now().getTime(), ended: false }, records)
+        if ((await store.putIfAbsent(name, record, { signal })) === 'exists') throw sessionTaken(name)
+        const { newest } = await readGcState(store, signal)
+        const next = gcName(newest + 1, 'mark')
+        const isListed = (await store.stat(next, { signal })) === undefined
+        if (isListed && newest === generation)
+          return new WriterSession(objects, id, generation, intent + 1, now)
+        // A prune may have begun since the list; the next one has to show it.
+        if (!isListed && intent >= MAX_LISTINGS) throw notListed(store, next)
+        generation = newest
+      }
+    } catch (error) {
+      // An intent may stand that nobody gives signs of life for; prunes would wait for it.
+      await new WriterSession(objects, id, generation, 0, now).abandon()
+      throw error
     }
   }
 
